@@ -1,0 +1,196 @@
+// engine-types: the engine's public words. Types only: the page, the worker, Node and the engine all speak them.
+
+/** Formats a slot can have, by bits of key and value. */
+export type FormatName = "k16v16" | "k8v8" | "k8v4" | "k4v4" | "k4v2" | "k2v2";
+
+export type PresetName = "full" | "expected-attention" | "uniform-8" | "uniform-4" | "rate-distortion";
+
+/** Four independent choices (design: score, budget, precision, schedule), all optional but `precision`. */
+export interface PolicySpec {
+  readonly score?: { readonly kind: "none" | "expected-attention" | "ensemble"; readonly futurePositions?: number; readonly epsilon?: number };
+  /** Who gets how much: every head the same, heads of a layer compete (AdaKV, safeguard 0.2), or layers get shares from a table and heads compete. */
+  readonly budget?: { readonly kind: "uniform" | "ada" | "shares"; readonly safeguard?: number };
+  readonly precision: { readonly kind: "evict-only" | "uniform" | "tiers" | "rate-distortion"; readonly format?: FormatName; readonly formats?: readonly FormatName[]; readonly thresholds?: readonly number[] };
+  /** Tokens of the ring; compression runs whenever it is full. */
+  readonly ring?: number;
+  readonly sinks?: number;
+  /** Token ranges [start, end) never evicted, never below k8v8. */
+  readonly pinned?: readonly (readonly [number, number])[];
+}
+
+/** A ratio of the full 16-bit cache, or bytes. */
+export type Budget = { readonly ratio: number } | { readonly bytes: number };
+
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/** Raw text (special tokens in it are parsed), ids, or chat messages (special tokens in them are plain text). */
+export type Prompt = { readonly text: string } | { readonly ids: readonly number[] } | { readonly messages: readonly ChatMessage[] };
+
+export interface Progress {
+  readonly phase: "download" | "verify" | "upload" | "compile" | "prefill";
+  /** Bytes for download, verify and upload; kernels for compile; (layer, token) pairs for prefill. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface CacheOptions {
+  /** A preset's name or a policy of one's own. Default "full". */
+  readonly policy?: PresetName | PolicySpec;
+  /** What the policy may use. Needed by policies that drop or choose bits; ignored by full and uniform ones. */
+  readonly budget?: Budget;
+}
+
+export interface SamplingOptions {
+  readonly temperature?: number; // 0 = greedy (default)
+  readonly topK?: number; // 0 = off
+  readonly topP?: number; // 1 = off
+  readonly minP?: number; // 0 = off
+  readonly repetitionPenalty?: number; // 1 = off
+  readonly seed?: number;
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface GenerateRequest extends CacheOptions, SamplingOptions, RunOptions {
+  readonly prompt: Prompt;
+  readonly maxTokens?: number; // default 256
+  readonly stop?: readonly string[];
+  /** Send the cache map along with the last event (a readback). */
+  readonly cacheMap?: boolean;
+}
+
+/** Measured: sums of live GPUBuffer sizes of this session's cache, bytes. */
+export interface KvReport {
+  readonly bytes: number;
+  /** What the same tokens take in the cache under policy `full`, 16 bits: tokens x layers x kv heads x 2 x head size x 2. The yardstick of ratios, not a measurement. */
+  readonly fullBytes: number;
+  readonly peakBytes: number;
+  /** Bytes of slots by format (codes, scales, position and importance), read back from the page tables. */
+  readonly bytesByFormat: Partial<Record<FormatName | "ring", number>>;
+  readonly slotsKept: number;
+  readonly slotsEvicted: number;
+}
+
+export interface Timings {
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly prefillTokensPerSecond: number;
+  readonly decodeTokensPerSecond: number;
+}
+
+export interface PerToken {
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly objectsCreated: number;
+}
+
+export type FinishReason = "stop" | "length" | "abort" | "context";
+
+export interface GenerateResult {
+  readonly prompt: { readonly tokens: number; readonly ids: readonly number[] };
+  readonly output: { readonly text: string; readonly ids: readonly number[]; readonly finishReason: FinishReason };
+  readonly kv: KvReport;
+  readonly timings: Timings;
+  readonly perToken: PerToken;
+  readonly cacheMap?: CacheMap;
+}
+
+export type GenerateEvent =
+  /** The prompt is in the cache (compressed); decoding starts. */
+  | { readonly kind: "prefilled"; readonly promptIds: readonly number[]; readonly prefillMs: number; readonly kvBytes: number }
+  /** New tokens. `text` never ends in half a character; it may be empty while one is incomplete. */
+  | { readonly kind: "tokens"; readonly ids: readonly number[]; readonly text: string; readonly count: number; readonly kvBytes: number; readonly fullBytes: number; readonly elapsedMs: number }
+  | { readonly kind: "done"; readonly result: GenerateResult };
+
+export interface ScoreRequest extends CacheOptions, RunOptions {
+  readonly prompt: Prompt;
+  /** Tokens before `from` are the prompt, compressed; those from it on are forced. */
+  readonly from: number;
+  readonly cacheMap?: boolean;
+}
+
+/** One forced token: log-probabilities in nats, under the compressed and the full cache. */
+export interface ScoredToken {
+  readonly id: number;
+  readonly logprob: number;
+  readonly fullLogprob: number;
+  /** KL(full || compressed) over the whole vocabulary, nats. */
+  readonly kl: number;
+  /** Both caches put the same token first. */
+  readonly top1: boolean;
+}
+
+export interface ScoreResult {
+  readonly from: number;
+  readonly tokens: readonly ScoredToken[];
+  readonly meanKl: number;
+  readonly top1Agreement: number;
+  readonly prompt: { readonly tokens: number; readonly ids: readonly number[] };
+  readonly kv: KvReport;
+  readonly timings: Timings;
+  readonly perToken: PerToken;
+  readonly cacheMap?: CacheMap;
+}
+
+export type ScoreEvent = { readonly kind: "scored"; readonly tokens: readonly ScoredToken[] } | { readonly kind: "done"; readonly result: ScoreResult };
+
+/** Every kept position, by layer and kv head, with its format. Arrays are parallel, sorted by position. */
+export interface CacheMap {
+  readonly tokens: number;
+  readonly formats: readonly FormatName[];
+  readonly layers: readonly { readonly heads: readonly { readonly positions: Uint32Array; readonly format: Uint8Array }[] }[];
+}
+
+export interface MemoryReport {
+  readonly weights: number;
+  readonly kv: number;
+  readonly scratch: number;
+  readonly staging: number;
+  readonly readback: number;
+  readonly total: number;
+  readonly peak: number;
+}
+
+export interface EngineInfo {
+  readonly model: {
+    readonly name: string;
+    readonly architecture: string;
+    readonly sha256: string;
+    readonly layers: number;
+    readonly kvHeads: number;
+    readonly headSize: number;
+    readonly context: number;
+    readonly bytes: number;
+  };
+  readonly adapter: { readonly description: string; readonly features: readonly string[]; readonly software: boolean };
+  readonly loadMs: number;
+}
+
+/** Where a model comes from: a catalogue name, a URL, a File dropped on the page, or (Node) a path. */
+export type ModelSource = { readonly model: string } | { readonly url: string; readonly sha256?: string } | { readonly file: File } | { readonly path: string };
+
+export type LoadRequest = ModelSource &
+  RunOptions & {
+    /** Features not to use although the adapter has them. */
+    readonly without?: readonly ("shader-f16" | "subgroups")[];
+    /** Positions to prepare for; default the model's own, at most 8,192. */
+    readonly context?: number;
+  };
+
+/** The engine, the same in the page's thread, in a worker and in Node. */
+export interface Engine {
+  readonly info: EngineInfo;
+  generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
+  score(request: ScoreRequest): AsyncIterable<ScoreEvent>;
+  tokenize(prompt: Prompt): Promise<number[]>;
+  /** One piece of text per id, for views that need token boundaries. */
+  detokenize(ids: readonly number[]): Promise<string[]>;
+  memory(): Promise<MemoryReport>;
+  dispose(): Promise<void>;
+}
