@@ -10,7 +10,12 @@ export interface PolicySpec {
   readonly score?: { readonly kind: "none" | "expected-attention" | "ensemble"; readonly futurePositions?: number; readonly epsilon?: number };
   /** Who gets how much: every head the same, heads of a layer compete (AdaKV, safeguard 0.2), or layers get shares from a table and heads compete. */
   readonly budget?: { readonly kind: "uniform" | "ada" | "shares"; readonly safeguard?: number };
-  readonly precision: { readonly kind: "evict-only" | "uniform" | "tiers" | "rate-distortion"; readonly format?: FormatName; readonly formats?: readonly FormatName[]; readonly thresholds?: readonly number[] };
+  readonly precision: {
+    readonly kind: "evict-only" | "uniform" | "tiers" | "rate-distortion";
+    readonly format?: FormatName;
+    readonly formats?: readonly FormatName[];
+    readonly thresholds?: readonly number[];
+  };
   /** Tokens of the ring; compression runs whenever it is full. */
   readonly ring?: number;
   readonly sinks?: number;
@@ -105,7 +110,15 @@ export type GenerateEvent =
   /** The prompt is in the cache (compressed); decoding starts. */
   | { readonly kind: "prefilled"; readonly promptIds: readonly number[]; readonly prefillMs: number; readonly kvBytes: number }
   /** New tokens. `text` never ends in half a character; it may be empty while one is incomplete. */
-  | { readonly kind: "tokens"; readonly ids: readonly number[]; readonly text: string; readonly count: number; readonly kvBytes: number; readonly fullBytes: number; readonly elapsedMs: number }
+  | {
+      readonly kind: "tokens";
+      readonly ids: readonly number[];
+      readonly text: string;
+      readonly count: number;
+      readonly kvBytes: number;
+      readonly fullBytes: number;
+      readonly elapsedMs: number;
+    }
   | { readonly kind: "done"; readonly result: GenerateResult };
 
 export interface ScoreRequest extends CacheOptions, RunOptions {

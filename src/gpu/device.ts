@@ -59,9 +59,13 @@ export class Gpu {
     this.software = /swiftshader|llvmpipe|lavapipe|basic render/i.test(this.description);
     void device.lost.then((lost) => {
       if (this.#disposed) return;
-      this.#lost = new EngineError("DEVICE_LOST", `The GPU device was lost (${lost.reason ?? "unknown"}: ${lost.message}). Load the engine again; the weights are in the local cache.`, {
-        reason: lost.reason,
-      });
+      this.#lost = new EngineError(
+        "DEVICE_LOST",
+        `The GPU device was lost (${lost.reason ?? "unknown"}: ${lost.message}). Load the engine again; the weights are in the local cache.`,
+        {
+          reason: lost.reason,
+        },
+      );
       for (const tell of this.#onLost) tell(this.#lost);
     });
   }
@@ -86,7 +90,11 @@ export class Gpu {
     this.check();
     const size = Math.max(16, Math.ceil(bytes / 4) * 4);
     if (size > this.limits.maxBufferSize)
-      throw new EngineError("OUT_OF_MEMORY", `Buffer ${label} needs ${size} bytes, the adapter allows ${this.limits.maxBufferSize}. Use a smaller model, context or budget.`, { size });
+      throw new EngineError(
+        "OUT_OF_MEMORY",
+        `Buffer ${label} needs ${size} bytes, the adapter allows ${this.limits.maxBufferSize}. Use a smaller model, context or budget.`,
+        { size },
+      );
     const usage = options.usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
     const buffer = this.device.createBuffer({ label, size, usage });
     this.objectsCreated++;
@@ -139,15 +147,27 @@ export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   const gpu = options.gpu ?? (typeof navigator === "undefined" ? undefined : navigator.gpu);
   if (!gpu) {
     const insecure = typeof isSecureContext !== "undefined" && !isSecureContext;
-    throw new EngineError("NO_WEBGPU", insecure ? "WebGPU needs a secure context; this page is served over plain http. Open it over https or on localhost." : "This browser has no WebGPU (navigator.gpu is missing). Use Chrome or Edge 113+, Safari 26+ or Firefox 141+.", {
-      insecure,
-    });
+    throw new EngineError(
+      "NO_WEBGPU",
+      insecure
+        ? "WebGPU needs a secure context; this page is served over plain http. Open it over https or on localhost."
+        : "This browser has no WebGPU (navigator.gpu is missing). Use Chrome or Edge 113+, Safari 26+ or Firefox 141+.",
+      {
+        insecure,
+      },
+    );
   }
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) throw new EngineError("NO_ADAPTER", "WebGPU is there but offers no adapter. Turn hardware acceleration on, update the driver, or see chrome://gpu.");
+  if (!adapter)
+    throw new EngineError("NO_ADAPTER", "WebGPU is there but offers no adapter. Turn hardware acceleration on, update the driver, or see chrome://gpu.");
   for (const [name, needed] of Object.entries(NEEDED)) {
     const found = adapter.limits[name as keyof typeof NEEDED];
-    if (found < needed) throw new EngineError("ADAPTER_LIMITS", `The adapter's ${name} is ${found}, the engine needs ${needed}. Use another GPU or browser.`, { limit: name, found, expected: needed });
+    if (found < needed)
+      throw new EngineError("ADAPTER_LIMITS", `The adapter's ${name} is ${found}, the engine needs ${needed}. Use another GPU or browser.`, {
+        limit: name,
+        found,
+        expected: needed,
+      });
   }
   const wanted = ["shader-f16", "subgroups", "timestamp-query"] as GPUFeatureName[];
   const device = await adapter.requestDevice({
