@@ -1,0 +1,91 @@
+// scripted-engine: an Engine that does what a script says, to test the boundary without a GPU. Counts what reaches it.
+
+import type { Engine, EngineInfo, GenerateEvent, GenerateRequest, GenerateResult, LoadRequest, ScoredToken } from "../../src/engine-types";
+import { EngineError } from "../../src/errors";
+
+export const INFO: EngineInfo = {
+  model: { name: "scripted", architecture: "none", sha256: "0".repeat(64), layers: 2, kvHeads: 1, headSize: 4, context: 64, bytes: 10 },
+  adapter: { description: "no adapter", features: [], software: true },
+  loadMs: 1,
+};
+
+/** Sees every request; lives on the far side of the boundary. */
+export interface Seen {
+  loads: LoadRequest[];
+  requests: GenerateRequest[];
+  /** Tokens the generator produced, whether or not anyone read them. */
+  produced: number;
+  /** How often a generator was left (end, abort, error or return). */
+  ended: number;
+  disposed: number;
+}
+
+export function createSeen(): Seen {
+  return { loads: [], requests: [], produced: 0, ended: 0, disposed: 0 };
+}
+
+/** Loads with three progress steps; a model named "missing" is unknown. */
+export async function loadScripted(request: LoadRequest, seen: Seen): Promise<Engine> {
+  seen.loads.push(request);
+  for (const done of [1, 2, 3]) {
+    await tick();
+    request.onProgress?.({ phase: "download", done, total: 3 });
+  }
+  if (request.signal?.aborted) throw new EngineError("ABORTED", "Stopped while loading. Load again.");
+  if ("model" in request && request.model === "missing") throw new EngineError("UNKNOWN_MODEL", "Found missing, expected tiny. Choose another.", { found: "missing", expected: ["tiny"] });
+  return scriptedEngine(seen);
+}
+
+function scriptedEngine(seen: Seen): Engine {
+  return {
+    info: INFO,
+    generate: (request) => generate(request, seen),
+    async *score(request) {
+      const tokens: ScoredToken[] = [{ id: request.from, logprob: -1, fullLogprob: -0.5, kl: 0.25, top1: true }];
+      yield { kind: "scored", tokens };
+      throw new EngineError("BAD_LOGITS", "Found NaN at layer 1, expected numbers. Load the model again.", { layer: 1 });
+    },
+    tokenize: async (prompt) => ("text" in prompt ? [...prompt.text].map((char) => char.codePointAt(0) ?? 0) : []),
+    detokenize: async (ids) => ids.map((id) => String.fromCodePoint(id)),
+    memory: async () => {
+      throw new TypeError("not an engine error");
+    },
+    dispose: async () => void seen.disposed++,
+  };
+}
+
+async function* generate(request: GenerateRequest, seen: Seen): AsyncGenerator<GenerateEvent> {
+  seen.requests.push(request);
+  const ids: number[] = [];
+  try {
+    request.onProgress?.({ phase: "prefill", done: 1, total: 1 });
+    yield { kind: "prefilled", promptIds: [1, 2], prefillMs: 3, kvBytes: 100 };
+    while (ids.length < (request.maxTokens ?? 8) && !request.signal?.aborted) {
+      await tick();
+      ids.push(65 + ids.length);
+      seen.produced++;
+      yield { kind: "tokens", ids: ids.slice(-1), text: String.fromCodePoint(ids.at(-1) ?? 0), count: ids.length, kvBytes: 100, fullBytes: 400, elapsedMs: ids.length };
+    }
+    yield { kind: "done", result: result(ids, request) };
+  } finally {
+    seen.ended++;
+  }
+}
+
+function result(ids: readonly number[], request: GenerateRequest): GenerateResult {
+  // Both arrays of the head lie in one buffer, as a readback would give them: it must cross once.
+  const buffer = new ArrayBuffer(12);
+  const head = { positions: new Uint32Array(buffer, 0, 2), format: new Uint8Array(buffer, 8, 2) };
+  head.positions.set([0, 7]);
+  head.format.set([0, 1]);
+  return {
+    prompt: { tokens: 2, ids: [1, 2] },
+    output: { text: String.fromCodePoint(...ids), ids, finishReason: request.signal?.aborted ? "abort" : "length" },
+    kv: { bytes: 100, fullBytes: 400, peakBytes: 120, bytesByFormat: { k4v4: 60, ring: 40 }, slotsKept: 2, slotsEvicted: 0 },
+    timings: { prefillMs: 3, decodeMs: 4, prefillTokensPerSecond: 5, decodeTokensPerSecond: 6 },
+    perToken: { dispatches: 7, submits: 1, objectsCreated: 0 },
+    ...(request.cacheMap ? { cacheMap: { tokens: 8, formats: ["k16v16", "k4v4"], layers: [{ heads: [head] }] } } : {}),
+  };
+}
+
+const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
