@@ -4,9 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CHROMIUM_FLAGS, canApt, dependenciesCurrent, findChromium, findFirefox, findLavapipe, hasGpuNode, MESA_NEEDED, root } from "./machine.mjs";
-
-export { CHROMIUM_FLAGS };
+import { canApt, dependenciesCurrent, findChromium, findFirefox, findLavapipe, hasGpuNode, MESA_NEEDED, root } from "./machine.mjs";
 
 /** Runs `npm ci` if node_modules is missing or behind package-lock.json. */
 export function installDependencies() {

@@ -58,6 +58,18 @@ export function vulkanEnvironment() {
   return icd ? { VK_ICD_FILENAMES: icd, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp" } : {};
 }
 
+/** The environment of a browser: this one without a choice of Vulkan driver, which is Node's own. @returns {Record<string, string>} */
+export function browserEnvironment() {
+  const { VK_ICD_FILENAMES: _icd, VK_DRIVER_FILES: _driver, ...rest } = process.env;
+  return Object.fromEntries(Object.entries(rest).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}
+
+/** How Playwright launches the Chromium of this machine; without one, it looks for its own. */
+export function chromiumLaunch() {
+  const executablePath = findChromium();
+  return { ...(executablePath && { executablePath }), args: CHROMIUM_FLAGS, env: browserEnvironment() };
+}
+
 /** The manifest of a lavapipe that Dawn accepts, or undefined. */
 export function findLavapipe() {
   const version = mesaVersion();
