@@ -67,7 +67,7 @@ export function browserEnvironment() {
 /** How Playwright launches the Chromium of this machine; without one, it looks for its own. */
 export function chromiumLaunch() {
   const executablePath = findChromium();
-  return { ...(executablePath && { executablePath }), args: CHROMIUM_FLAGS, env: browserEnvironment() };
+  return { ...(executablePath && { executablePath }), args: [...CHROMIUM_FLAGS], env: browserEnvironment() };
 }
 
 /** The manifest of a lavapipe that Dawn accepts, or undefined. */

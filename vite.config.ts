@@ -1,0 +1,45 @@
+// vite.config: the demo page, served while developing and built to dist/. Tests have vitest.config.ts.
+// Model files are served under /models/ beside the page; a build carries only the bundled tiny model.
+
+import { cp, mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import sirv from "sirv";
+import { type Connect, defineConfig, type Plugin } from "vite";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const modelFiles = /\.(gguf|json)$/;
+
+export default defineConfig({
+  root: join(here, "demo"),
+  base: "./", // a build can be put in any folder of any site
+  server: { fs: { allow: [here] } },
+  build: { outDir: join(here, "dist"), emptyOutDir: true, target: "es2022", sourcemap: true },
+  worker: { format: "es" },
+  plugins: [serveModels()],
+});
+
+/** Serves models/ (byte ranges included) in `vite` and `vite preview`, and copies the tiny model into a build. */
+function serveModels(): Plugin {
+  const files = sirv(join(here, "models"), { dev: true });
+  const middleware: Connect.NextHandleFunction = (request, response, next) => {
+    const path = new URL(request.url ?? "/", "http://localhost").pathname;
+    if (!modelFiles.test(path)) return next();
+    files(request, response, () => {
+      response.statusCode = 404; // the page's fallback to index.html would look like a model
+      response.end();
+    });
+  };
+  return {
+    name: "lacuna-models",
+    configureServer: (server) => void server.middlewares.use("/models", middleware),
+    configurePreviewServer: (server) => void server.middlewares.use("/models", middleware),
+    async writeBundle(output) {
+      if (!output.dir) return;
+      const target = join(output.dir, "models", "tiny");
+      await mkdir(target, { recursive: true });
+      for (const name of await readdir(join(here, "models", "tiny")))
+        if (name.endsWith(".gguf")) await cp(join(here, "models", "tiny", name), join(target, name));
+    },
+  };
+}
