@@ -4,36 +4,13 @@
 import { GGMLQuantizationType, type GGUFParseOutput, gguf } from "@huggingface/gguf";
 import { EngineError, throwIfAborted } from "../errors";
 import type { ModelConfig } from "../model/model-config";
+import type { TokenizerMetadata } from "../text/tokenizer-metadata";
 import type { ByteSource } from "./byte-source";
 import { GGML_TYPES, type GgmlType, ggmlTypeOf, rowBytes } from "./ggml-types";
 import { Metadata, type RawMetadata } from "./metadata";
 import { checkModelTensors, readShape } from "./model-metadata";
 import { readRope } from "./rope-config";
 import { readTokenizer } from "./tokenizer-metadata";
-
-/** What the file says about its tokenizer. Plain data; src/text builds the tokenizer from it. */
-export interface TokenizerMetadata {
-  /** "gpt2": byte-level BPE with merges. "llama": SentencePiece with scores. */
-  readonly model: string;
-  /** Name of the pre-tokenizer (tokenizer.ggml.pre), e.g. "smollm", "llama-bpe", "qwen2"; "default" where the file has none. */
-  readonly pre: string;
-  /** Pieces by id, in the vocabulary's own spelling (gpt2: bytes as printable characters). */
-  readonly tokens: readonly string[];
-  /** One per token: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte. */
-  readonly tokenTypes: readonly number[];
-  /** "left right" by rank; empty for SentencePiece. */
-  readonly merges: readonly string[];
-  readonly scores?: readonly number[];
-  readonly bosId?: number;
-  readonly eosId?: number;
-  readonly eotId?: number;
-  readonly unknownId?: number;
-  readonly paddingId?: number;
-  readonly addBos: boolean;
-  readonly addEos: boolean;
-  readonly addSpacePrefix: boolean;
-  readonly chatTemplate?: string;
-}
 
 /** One tensor of the file. `rows` is 1 for a vector; a row is `cols` neighbouring elements. */
 export interface TensorInfo {

@@ -3,8 +3,9 @@
 import type { Gpu } from "../gpu/device";
 import type { ModelConfig } from "../model/model-config";
 import type { ModelWeights } from "../model/weights";
+import type { TokenizerMetadata } from "../text/tokenizer-metadata";
 import type { ByteSource } from "./byte-source";
-import { readHeader, type TokenizerMetadata } from "./gguf";
+import { readHeader } from "./gguf";
 import { hashMismatch, hashSource } from "./hash";
 import { disposeWeights, loadWeights, type UploadOptions } from "./upload";
 

@@ -36,8 +36,8 @@ const TABLE: Readonly<Record<string, Row>> = {
   "src/cache": { modules: ["src/kernels", "src/gpu"], types: ["src/policy"] },
   "src/kernels": { modules: ["src/gpu"] }, // and its own shader, see below
   "src/gpu": { modules: [] },
-  "src/load": { modules: ["src/gpu", "models"], types: ["src/text"], packages: ["@huggingface/gguf"] },
-  "src/node": { modules: ["src/engine", "src/load", "src/gpu", "models"], packages: ["node:", "webgpu"] },
+  "src/load": { modules: ["src/gpu", "models"], types: ["src/text"], packages: ["@huggingface/gguf", "@noble/hashes"] },
+  "src/node": { modules: ["src/engine", "src/load", "src/gpu", "models"], packages: ["node:", "webgpu", "fflate"] },
   ...Object.fromEntries(DATA.map((name) => [name, { modules: [] }])),
 };
 
