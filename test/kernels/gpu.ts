@@ -1,0 +1,9 @@
+// gpu: opens the device of a kernel test, Dawn in Node and the browser's own in Chromium.
+
+import { type Gpu, openGpu } from "../../src/gpu/device";
+
+/** A device of one's own; dispose it in afterAll. */
+export async function testGpu(without: readonly ("shader-f16" | "subgroups")[] = []): Promise<Gpu> {
+  const gpu = typeof window === "undefined" ? await (await import("../../src/node/open-gpu")).nodeGpu() : navigator.gpu;
+  return openGpu({ gpu, without });
+}
