@@ -1,0 +1,184 @@
+// cache-attention: one query token against one unit of one kv head's slots, for all query heads that share it. Codes are read in
+// place; scale and zero come out of both products as scalars. Units: first the sinks and the ring, then every list of pages,
+// UNIT slots at a time. Partial outputs (not divided by l) go to attention-merge. One workgroup per (kv head, unit).
+@group(0) @binding(0) var<uniform> info: CacheInfo;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> table: array<u32>;
+@group(0) @binding(3) var<storage, read> queries: array<f32>;       // (H, 2 D + 4)
+@group(0) @binding(4) var<storage, read> ringKeys: array<u32>;      // (G, ringSlots, D/2) f16 pairs
+@group(0) @binding(5) var<storage, read> ringValues: array<u32>;
+@group(0) @binding(6) var<storage, read_write> partials: array<f32>; // (H, units, D + 2): o, m, l
+// the pool follows at POOL
+
+const QUADS = D / 4u;
+const LANES_PER_SLOT = WG / QUADS;                                   // slots whose values are added at once
+var<workgroup> q: array<vec4f, GROUP * QUADS>;
+var<workgroup> weight: array<f32, GROUP * UNIT>;                     // scores, then probabilities times the value's scale
+var<workgroup> extreme: array<f32, GROUP * WG>;
+var<workgroup> total: array<vec2f, GROUP * WG>;                      // l, and the sum of p * zero
+var<workgroup> outs: array<vec4f, WG>;
+
+fn ringRow(s: u32, sinks: u32) -> u32 {
+  if (s < sinks) { return s; }
+  return info.sinks + (step.firstPosition + 1u - step.ringLength + s - sinks) % (info.ringSlots - info.sinks);
+}
+
+// Where a slot of the unit stands.
+struct Unit { kind: u32, first: u32, count: u32, pages: u32, format: Format } // kind 0: ring, 1: pages
+struct Spot { page: u32, slot: u32 }
+
+fn spotOf(unit: Unit, s: u32) -> Spot {
+  let index = unit.first + s;
+  return Spot(table[unit.pages + index / unit.format.slots], index % unit.format.slots);
+}
+
+fn keyQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
+  let slots = unit.format.slots;
+  if (unit.kind == 0u) {
+    let at = (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
+    return vec4f(unpack2x16float(ringKeys[at]), unpack2x16float(ringKeys[at + 1u]));
+  }
+  let bits = unit.format.keyBits;
+  if (bits == 16u) {
+    return vec4f(unpack2x16float(poolWord(spot.page, quad * 2u * slots + spot.slot)), unpack2x16float(poolWord(spot.page, (quad * 2u + 1u) * slots + spot.slot)));
+  }
+  return codes4(poolWord(spot.page, (quad * bits / 8u) * slots + spot.slot), (quad * 4u * bits) % 32u, bits);
+}
+
+fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
+  let slots = unit.format.slots;
+  if (unit.kind == 0u) {
+    let at = (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
+    return vec4f(unpack2x16float(ringValues[at]), unpack2x16float(ringValues[at + 1u]));
+  }
+  let bits = unit.format.valueBits;
+  let base = codeWords(unit.format.keyBits) * slots + spot.slot;
+  if (bits == 16u) {
+    return vec4f(unpack2x16float(poolWord(spot.page, base + quad * 2u * slots)), unpack2x16float(poolWord(spot.page, base + (quad * 2u + 1u) * slots)));
+  }
+  return codes4(poolWord(spot.page, base + (quad * bits / 8u) * slots), (quad * 4u * bits) % 32u, bits);
+}
+
+// The unit this workgroup works on; count 0 if there is none.
+fn unitOf(head: u32, number: u32, sinks: u32) -> Unit {
+  var unit: Unit;
+  var left = number;
+  let ringUnits = (info.ringSlots + UNIT - 1u) / UNIT;
+  if (left < ringUnits) {
+    let held = sinks + step.ringLength;
+    unit.first = left * UNIT;
+    unit.count = min(UNIT, held - min(held, unit.first));
+    return unit;
+  }
+  left -= ringUnits;
+  for (var f = 0u; f < info.numFormats; f++) {
+    let list = head * info.numFormats + f;
+    let length = table[T_HEADER + list];
+    let units = (length + UNIT - 1u) / UNIT;
+    if (left < units) {
+      unit.kind = 1u;
+      unit.first = left * UNIT;
+      unit.count = min(UNIT, length - unit.first);
+      unit.pages = T_HEADER + 2u * G * info.numFormats + select(table[T_HEADER + G * info.numFormats + list], list * (info.maxPages / G), info.mode == 0u);
+      unit.format = info.formats[f];
+      return unit;
+    }
+    left -= units;
+  }
+  return unit;
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let head = group.x;
+  let sinks = min(info.sinks, step.firstPosition + 1u);
+  let unit = unitOf(head, group.y, sinks);
+  let keyCoded = unit.kind == 1u && unit.format.keyBits != 16u;
+  let valueCoded = unit.kind == 1u && unit.format.valueBits != 16u;
+  for (var i = lane; i < GROUP * QUADS; i += WG) {
+    let at = (head * GROUP + i / QUADS) * (2u * D + 4u) + (i % QUADS) * 4u + select(0u, D, keyCoded);
+    q[i] = vec4f(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]);
+  }
+  workgroupBarrier();
+
+  // 1. scores: lane = slot
+  var most: array<f32, GROUP>;
+  for (var h = 0u; h < GROUP; h++) { most[h] = -1e30; }
+  for (var s = lane; s < unit.count; s += WG) {
+    var spot = Spot(0u, ringRow(unit.first + s, sinks));
+    if (unit.kind == 1u) { spot = spotOf(unit, s); }
+    var score: array<f32, GROUP>;
+    for (var quad = 0u; quad < QUADS; quad++) {
+      let k = keyQuad(unit, spot, quad, head);
+      for (var h = 0u; h < GROUP; h++) { score[h] += dot(q[h * QUADS + quad], k); }
+    }
+    var scale = vec2f(1.0, 0.0);
+    if (keyCoded) { scale = keyScale(unit.format, poolWord(spot.page, keyScaleWord(unit.format) * unit.format.slots + spot.slot)); }
+    for (var h = 0u; h < GROUP; h++) {
+      var t = score[h];
+      if (keyCoded) {
+        let sums = (head * GROUP + h) * (2u * D + 4u) + 2u * D;
+        t = scale.x * t + scale.y * queries[sums] + queries[sums + 1u];
+      }
+      weight[h * UNIT + s] = t;
+      most[h] = max(most[h], t);
+    }
+  }
+  for (var h = 0u; h < GROUP; h++) { extreme[h * WG + lane] = most[h]; }
+  workgroupBarrier();
+  for (var h = lane; h < GROUP; h += WG) {
+    var m = -1e30;
+    for (var i = 0u; i < WG; i++) { m = max(m, extreme[h * WG + i]); }
+    extreme[h * WG] = m;
+  }
+  workgroupBarrier();
+
+  // 2. probabilities, with the value's scale folded in
+  for (var h = 0u; h < GROUP; h++) { total[h * WG + lane] = vec2f(0.0); }
+  for (var s = lane; s < unit.count; s += WG) {
+    var scale = vec2f(1.0, 0.0);
+    if (valueCoded) {
+      let spot = spotOf(unit, s);
+      scale = valueScale(unit.format, poolWord(spot.page, valueScaleWord(unit.format) * unit.format.slots + spot.slot));
+    }
+    for (var h = 0u; h < GROUP; h++) {
+      let p = exp(weight[h * UNIT + s] - extreme[h * WG]);
+      weight[h * UNIT + s] = p * scale.x;
+      total[h * WG + lane] += vec2f(p, p * scale.y);
+    }
+  }
+  workgroupBarrier();
+  for (var h = lane; h < GROUP; h += WG) {
+    var sum = vec2f(0.0);
+    for (var i = 0u; i < WG; i++) { sum += total[h * WG + i]; }
+    total[h * WG] = sum;
+  }
+  workgroupBarrier();
+
+  // 3. values: lane = four channels of every LANES_PER_SLOT-th slot
+  let quad = lane % QUADS;
+  var o: array<vec4f, GROUP>;
+  if (lane < LANES_PER_SLOT * QUADS) {
+    for (var s = lane / QUADS; s < unit.count; s += LANES_PER_SLOT) {
+      var spot = Spot(0u, ringRow(unit.first + s, sinks));
+      if (unit.kind == 1u) { spot = spotOf(unit, s); }
+      let v = valueQuad(unit, spot, quad, head);
+      for (var h = 0u; h < GROUP; h++) { o[h] += weight[h * UNIT + s] * v; }
+    }
+  }
+  for (var h = 0u; h < GROUP; h++) {
+    outs[lane] = o[h];
+    workgroupBarrier();
+    let at = ((head * GROUP + h) * groups.y + group.y) * (D + 2u);
+    if (lane < QUADS) {
+      var sum = vec4f(total[h * WG].y);
+      for (var i = 0u; i < LANES_PER_SLOT; i++) { sum += outs[i * QUADS + lane]; }
+      for (var c = 0u; c < 4u; c++) { partials[at + lane * 4u + c] = sum[c]; }
+    }
+    if (lane == 0u) {
+      partials[at + D] = extreme[h * WG];
+      partials[at + D + 1u] = total[h * WG].x;
+    }
+    workgroupBarrier();
+  }
+}

@@ -1,0 +1,175 @@
+// choose-formats: decides every candidate's format under the layer's page budget, ranks it in its list, and gives the lists
+// their pages. The threshold lambda is found by bisection over the bits of a positive f32: each step counts the pages that
+// the choice would take, exactly, half-empty last pages included. One workgroup per layer; integers only across lanes, so
+// the result does not depend on timing.
+@group(0) @binding(0) var<uniform> info: CacheInfo;
+@group(0) @binding(1) var<uniform> step: CompressStep;
+@group(0) @binding(2) var<storage, read> candidates: array<vec4u>;     // (G, numCandidates): source, importance (negative: pinned), |k-m|^2, |v-m|^2
+@group(0) @binding(3) var<storage, read> counts: array<u32>;           // (G)
+@group(0) @binding(4) var<storage, read> queryEnergy: array<f32>;      // (G): E|q|^2
+@group(0) @binding(5) var<storage, read_write> choices: array<u32>;    // (G, numCandidates): option << 28 | rank, option 0 = dropped; then (G) counts
+@group(0) @binding(6) var<storage, read_write> table: array<u32>;
+@group(0) @binding(7) var<storage, read_write> free: array<u32>;       // head, tail, capacity, error; then a ring of page ids
+
+const OPTIONS = 7u;                                   // dropped, and up to six formats
+const LARGEST = 0x7F000000u;                          // bits of 1.7e38
+var<workgroup> tally: array<atomic<u32>, G * OPTIONS>;
+var<workgroup> low: array<u32, G>;                    // bits of a lambda that takes too much
+var<workgroup> high: array<u32, G>;                   // bits of one that fits
+var<workgroup> safe: array<u32, G>;                   // bits of the head's own threshold under its safeguard
+var<workgroup> before: array<u32, OPTIONS * WG>;      // slots of each option in the lanes before
+
+fn bestOption(head: u32, candidate: vec4u, lambda: f32) -> u32 {
+  if (info.mode == 0u) { return 1u; }
+  let p = max(abs(bitcast<f32>(candidate.y)), 1e-30);
+  var option = 0u;
+  if (info.mode == 1u) {
+    let relative = p * f32(counts[head]);
+    for (var f = 0u; f < info.numFormats; f++) {
+      if (relative >= lambda * info.formats[f].threshold) { option = f + 1u; }
+    }
+  } else {
+    let damage = pow(p, info.power) * bitcast<f32>(candidate.w);
+    let noise = bitcast<f32>(candidate.z) * queryEnergy[head] / f32(D * D);
+    var least = damage;
+    for (var f = 0u; f < info.numFormats; f++) {
+      let format = info.formats[f];
+      let cost = damage * (info.kappa * (1.0 - exp(-format.relativeKey * noise)) + format.relativeValue) + lambda * format.bytes;
+      if (cost < least) { least = cost; option = f + 1u; }
+    }
+  }
+  if ((candidate.y & 0x80000000u) != 0u) {              // pinned: never dropped, floor k8v8
+    for (var f = 0u; f < info.numFormats; f++) {
+      if (info.formats[f].keyBits >= 8u && info.formats[f].valueBits >= 8u) { return max(option, f + 1u); }
+    }
+    return info.numFormats;
+  }
+  return option;
+}
+
+fn lambdaOf(bits: u32, head: u32) -> f32 { return bitcast<f32>(min(bits, safe[head])); }
+
+// One step of the search: halves [low, high] of every head, or of all together.
+fn halve(lane: u32, together: bool, budget: u32) {
+  for (var i = lane; i < G * OPTIONS; i += WG) { atomicStore(&tally[i], 0u); }
+  workgroupBarrier();
+  for (var head = 0u; head < G; head++) {
+    let lambda = lambdaOf((low[head] + high[head]) / 2u, head);
+    var mine: array<u32, OPTIONS>;
+    for (var i = lane; i < counts[head]; i += WG) { mine[bestOption(head, candidates[head * step.numCandidates + i], lambda)]++; }
+    for (var o = 1u; o <= info.numFormats; o++) { if (mine[o] > 0u) { atomicAdd(&tally[head * OPTIONS + o], mine[o]); } }
+  }
+  workgroupBarrier();
+  if (lane == 0u) {
+    var all = 0u;
+    for (var head = 0u; head < G; head++) {
+      var pages = 0u;
+      for (var f = 0u; f < info.numFormats; f++) {
+        let slots = info.formats[f].slots;
+        pages += (atomicLoad(&tally[head * OPTIONS + f + 1u]) + slots - 1u) / slots;
+      }
+      all += pages;
+      if (!together) { narrow(head, pages <= budget); }
+    }
+    if (together) { for (var head = 0u; head < G; head++) { narrow(head, all <= budget); } }
+  }
+  workgroupBarrier();
+}
+
+fn narrow(head: u32, fits: bool) {
+  let middle = (low[head] + high[head]) / 2u;
+  if (fits) { high[head] = middle; } else { low[head] = middle; }
+}
+
+fn reset(lane: u32) {
+  for (var head = lane; head < G; head += WG) { low[head] = 0u; high[head] = LARGEST; }
+  workgroupBarrier();
+}
+
+// Every candidate's option and its rank in its list; lists' new lengths into the table.
+fn rank(lane: u32) {
+  for (var head = 0u; head < G; head++) {
+    let lambda = lambdaOf(high[head], head);
+    let n = counts[head];
+    if (lane == 0u) { choices[G * step.numCandidates + head] = n; }
+    let run = (n + WG - 1u) / WG;
+    var mine: array<u32, OPTIONS>;
+    for (var i = lane * run; i < min(n, (lane + 1u) * run); i++) {
+      let option = bestOption(head, candidates[head * step.numCandidates + i], lambda);
+      choices[head * step.numCandidates + i] = (option << 28u) | mine[option];
+      mine[option]++;
+    }
+    for (var o = 0u; o < OPTIONS; o++) { before[o * WG + lane] = mine[o]; }
+    workgroupBarrier();
+    if (lane >= 1u && lane <= info.numFormats) {
+      let list = T_HEADER + head * info.numFormats + lane - 1u;
+      var sum = select(table[list], 0u, step.rebuild == 1u);
+      for (var j = 0u; j < WG; j++) { let c = before[lane * WG + j]; before[lane * WG + j] = sum; sum += c; }
+      table[list] = sum;
+    }
+    workgroupBarrier();
+    for (var i = lane * run; i < min(n, (lane + 1u) * run); i++) {
+      let at = head * step.numCandidates + i;
+      choices[at] += before[(choices[at] >> 28u) * WG + lane];
+    }
+    workgroupBarrier();
+  }
+}
+
+// Gives back the layer's pages and takes new ones, list by list (rebuild), or takes what the longer lists lack.
+fn takePages(lane: u32) {
+  let lists = T_HEADER + G * info.numFormats;
+  let pages = lists + G * info.numFormats;
+  let capacity = free[2];
+  let used = table[T_USED];
+  var head = free[0];
+  var tail = free[1];
+  storageBarrier();
+  workgroupBarrier();
+  if (step.rebuild == 1u) {
+    for (var i = lane; i < used; i += WG) { free[4u + (tail + i) % capacity] = table[pages + i]; }
+    tail += used;
+  }
+  storageBarrier();
+  workgroupBarrier();
+  var taken = 0u;
+  for (var list = 0u; list < G * info.numFormats; list++) {
+    let slots = info.formats[list % info.numFormats].slots;
+    let want = (table[T_HEADER + list] + slots - 1u) / slots;
+    var have = 0u;
+    var start = taken;
+    if (step.rebuild == 0u) {
+      start = list * (info.maxPages / G);
+      have = table[lists + list];                      // here: pages the list has; static tables derive their starts
+    }
+    for (var i = have + lane; i < want; i += WG) { table[pages + start + i] = free[4u + (head + taken + i - have) % capacity]; }
+    taken += want - have;
+    workgroupBarrier();
+    if (lane == 0u) { table[lists + list] = select(start, want, step.rebuild == 0u); }
+  }
+  if (lane == 0u) {
+    if (taken > tail - head) { free[3] = 1u; }
+    free[0] = head + taken;
+    free[1] = tail;
+    table[T_USED] = select(used + taken, taken, step.rebuild == 1u);
+  }
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  for (var head = lane; head < G; head += WG) { safe[head] = 0x7F800000u; }
+  reset(lane);
+  if (info.mode != 0u) {
+    let budget = table[T_BUDGET];
+    if (info.perHead == 0u && info.safeguard > 0.0) {
+      let own = u32(f32(budget) * info.safeguard) / G;
+      for (var i = 0u; i < 31u; i++) { halve(lane, false, own); }
+      for (var head = lane; head < G; head += WG) { safe[head] = high[head]; }
+      reset(lane);
+    }
+    if (info.perHead == 1u) { for (var i = 0u; i < 31u; i++) { halve(lane, false, budget / G); } }
+    else { for (var i = 0u; i < 31u; i++) { halve(lane, true, budget); } }
+  }
+  rank(lane);
+  takePages(lane);
+}

@@ -1,0 +1,148 @@
+// encode-slots: writes every kept candidate to its place. A slot whose format does not change is moved as raw codes; the others
+// are centred, rotated by a Hadamard matrix (block-wise where the head size is no power of two), rounded, and packed.
+// Lane = candidate.
+@group(0) @binding(0) var<uniform> info: CacheInfo;
+@group(0) @binding(1) var<uniform> step: CompressStep;
+@group(0) @binding(2) var<storage, read> table: array<u32>;
+@group(0) @binding(3) var<storage, read> lifted: array<u32>;
+@group(0) @binding(4) var<storage, read> source: array<u32>;
+@group(0) @binding(5) var<storage, read> means: array<u32>;
+@group(0) @binding(6) var<storage, read> candidates: array<vec4u>;
+@group(0) @binding(7) var<storage, read> choices: array<u32>;
+// the pool follows at POOL
+
+var<private> x: array<f32, D>;
+
+// Walsh-Hadamard transform of each block of BLOCK channels, orthonormal; its own inverse.
+fn rotate() {
+  for (var half = 1u; half < BLOCK; half *= 2u) {
+    for (var i = 0u; i < D / 2u; i++) {
+      let a = (i / half) * 2u * half + i % half;
+      let u = x[a];
+      let v = x[a + half];
+      x[a] = u + v;
+      x[a + half] = u - v;
+    }
+  }
+  for (var c = 0u; c < D; c++) { x[c] *= inverseSqrt(f32(BLOCK)); }
+}
+
+struct Place { page: u32, slot: u32, slots: u32 }
+
+fn put(place: Place, word: u32, value: u32) { setPoolWord(place.page, word * place.slots + place.slot, value); }
+
+// Scale and zero of x at these bits, as they will be read back from f16. Two bits: the scale that keeps <x, x^> = <x, x>.
+fn scaleOf(bits: u32) -> vec2f {
+  if (bits == 2u) {
+    var energy = 0.0;
+    for (var c = 0u; c < D; c++) { energy += x[c] * x[c]; }
+    let step2 = max(0.995 * sqrt(energy / f32(D)), 1e-8);
+    var along = 0.0;
+    for (var c = 0u; c < D; c++) { along += x[c] * (clamp(floor(x[c] / step2 + 2.0), 0.0, 3.0) - 1.5); }
+    return vec2f(unpack2x16float(pack2x16float(vec2f(energy / max(along, 1e-8), 0.0))).x, step2);
+  }
+  var least = x[0];
+  var most = x[0];
+  for (var c = 1u; c < D; c++) { least = min(least, x[c]); most = max(most, x[c]); }
+  return unpack2x16float(pack2x16float(vec2f((most - least) / f32((1u << bits) - 1u), least)));
+}
+
+// Codes of x from `firstWord` on; returns what the scale word stores.
+fn encode(place: Place, firstWord: u32, bits: u32) -> vec2f {
+  let scale = scaleOf(bits);
+  let most = f32((1u << bits) - 1u);
+  let zero = select(scale.y, -2.0 * scale.y, bits == 2u);
+  let step2 = select(scale.x, scale.y, bits == 2u);
+  let inverse = select(0.0, 1.0 / step2, step2 > 0.0);
+  let round = select(0.5, 0.0, bits == 2u);            // two bits: thresholds at -1, 0, 1 steps
+  let perWord = 32u / bits;
+  for (var w = 0u; w < codeWords(bits); w++) {
+    var word = 0u;
+    for (var c = 0u; c < perWord; c++) {
+      let code = u32(clamp(floor((x[w * perWord + c] - zero) * inverse + round), 0.0, most));
+      word |= code << (c * bits);
+    }
+    put(place, firstWord + w, word);
+  }
+  return scale;
+}
+
+// x from raw f16 pairs, centred and rotated.
+fn loadRaw(fromLifted: bool, base: u32, stride: u32, meanBase: u32) {
+  for (var pair = 0u; pair < D / 2u; pair++) {
+    var word: u32;
+    if (fromLifted) { word = lifted[base + pair * stride]; } else { word = source[base + pair * stride]; }
+    let v = unpack2x16float(word) - unpack2x16float(means[meanBase + pair]);
+    x[2u * pair] = v.x;
+    x[2u * pair + 1u] = v.y;
+  }
+  rotate();
+}
+
+// x from codes: already centred and rotated.
+fn loadCoded(base: u32, stride: u32, bits: u32, scale: vec2f) {
+  for (var w = 0u; w < codeWords(bits); w++) {
+    let word = lifted[base + w * stride];
+    for (var c = 0u; c < 32u / bits; c++) {
+      x[w * (32u / bits) + c] = scale.y + scale.x * f32((word >> (c * bits)) & ((1u << bits) - 1u));
+    }
+  }
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let head = id.y;
+  let total = choices[step.numCandidates * G + head];   // counts follow the choices
+  if (id.x >= total) { return; }
+  let at = head * step.numCandidates + id.x;
+  let option = choices[at] >> 28u;
+  if (option == 0u) { return; }
+  let index = choices[at] & 0x0FFFFFFFu;
+  let f = info.formats[option - 1u];
+  let list = head * info.numFormats + option - 1u;
+  let start = select(table[T_HEADER + G * info.numFormats + list], list * (info.maxPages / G), info.mode == 0u);
+  let place = Place(table[T_HEADER + 2u * G * info.numFormats + start + index / f.slots], index % f.slots, f.slots);
+  let candidate = candidates[at];
+  let old = (candidate.x & 0x80000000u) != 0u;
+  let oldOption = ((candidate.x >> 27u) & 15u) + 1u;
+  let oldFormat = info.formats[oldOption - 1u];
+  var keyBase = 0u;
+  var valueBase = 0u;
+  var stride = 1u;
+  var meta = 0u;
+  if (old) {
+    stride = oldFormat.slots;
+    keyBase = ((candidate.x >> 12u) & 0x7FFFu) * info.pageWords + (candidate.x & 0xFFFu);
+    valueBase = keyBase + codeWords(oldFormat.keyBits) * stride;
+    meta = lifted[keyBase + (oldFormat.words - 1u) * stride];
+    if (oldOption == option) {
+      for (var w = 0u; w < f.words; w++) { put(place, w, lifted[keyBase + w * stride]); }
+      return;
+    }
+  } else {
+    keyBase = (head * step.capacity + sourceRow(step, candidate.x)) * (D / 2u);
+    valueBase = step.planeWords + keyBase;
+    meta = packMeta(step.firstPosition + candidate.x, abs(bitcast<f32>(candidate.y)));
+  }
+  put(place, f.words - 1u, meta);
+  var keyScales = vec2f(0.0);
+  var valueScales = vec2f(0.0);
+  if (f.keyBits == 16u) {
+    for (var pair = 0u; pair < D / 2u; pair++) { if (old) { put(place, pair, lifted[keyBase + pair * stride]); } else { put(place, pair, source[keyBase + pair]); } }
+  } else {
+    if (!old || oldFormat.keyBits == 16u) { loadRaw(old, keyBase, stride, head * D); }
+    else { loadCoded(keyBase, stride, oldFormat.keyBits, keyScale(oldFormat, lifted[keyBase + keyScaleWord(oldFormat) * stride])); }
+    keyScales = encode(place, 0u, f.keyBits);
+  }
+  let firstValue = codeWords(f.keyBits);
+  if (f.valueBits == 16u) {
+    for (var pair = 0u; pair < D / 2u; pair++) { if (old) { put(place, firstValue + pair, lifted[valueBase + pair * stride]); } else { put(place, firstValue + pair, source[valueBase + pair]); } }
+  } else {
+    if (!old || oldFormat.valueBits == 16u) { loadRaw(old, valueBase, stride, head * D + D / 2u); }
+    else { loadCoded(valueBase, stride, oldFormat.valueBits, valueScale(oldFormat, lifted[keyBase + valueScaleWord(oldFormat) * stride])); }
+    valueScales = encode(place, firstValue, f.valueBits);
+  }
+  if (f.keyBits == 2u && f.valueBits == 2u) { put(place, keyScaleWord(f), pack2x16float(vec2f(keyScales.x, valueScales.x))); return; }
+  if (f.keyBits != 16u) { put(place, keyScaleWord(f), pack2x16float(keyScales)); }
+  if (f.valueBits != 16u) { put(place, valueScaleWord(f), pack2x16float(valueScales)); }
+}

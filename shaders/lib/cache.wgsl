@@ -1,0 +1,68 @@
+// cache: what every kernel of the paged cache shares. Needs the literals D (head size) and G (kv heads).
+
+struct Format {
+  keyBits: u32,
+  valueBits: u32,
+  words: u32,          // of a slot
+  slots: u32,          // of a page
+  relativeKey: f32,    // squared error of a key after rounding, relative to |k - mean|^2
+  relativeValue: f32,
+  threshold: f32,      // tiers: importance relative to uniform from which a slot gets this format
+  bytes: f32,          // of a slot, its share of the page's left-over included
+}
+
+struct CacheInfo {
+  numFormats: u32,
+  mode: u32,           // 0 static (one format, nothing dropped), 1 tiers, 2 rate-distortion
+  perHead: u32,        // 1: every head has its own threshold; 0: heads of a layer compete
+  safeguard: f32,      // share of the pages that is divided evenly before heads compete
+  sinks: u32,
+  ringSlots: u32,
+  pageWords: u32,
+  numPinned: u32,
+  kappa: f32,          // rate-distortion: damage of a logit error that saturates
+  power: f32,          // rate-distortion: weight = importance^power
+  maxPages: u32,       // of one layer
+  spare: u32,
+  pinned: array<vec4u, 4>,   // (start, end, -, -): never dropped, floor k8v8
+  formats: array<Format, 6>, // by rising bytes
+}
+
+// One layer's table: header, then lengths and starts by (head, format), then page ids list by list.
+const T_BUDGET = 0u;
+const T_USED = 1u;
+const T_LAYER = 2u;
+const T_HEADER = 4u;
+
+// A slot's last word: position in 20 bits, importance in 12 (log2, 1/128 octave, from 2^-28).
+fn packMeta(position: u32, importance: f32) -> u32 {
+  let level = clamp((log2(max(importance, 1e-30)) + 28.0) * 128.0, 0.0, 4095.0);
+  return position | (u32(level + 0.5) << 20u);
+}
+fn metaPosition(word: u32) -> u32 { return word & 0xFFFFFu; }
+fn metaImportance(word: u32) -> f32 { return exp2(f32(word >> 20u) / 128.0 - 28.0); }
+
+// Where the scale words of keys and values stand, from the start of a slot.
+fn codeWords(bits: u32) -> u32 { return D * bits / 32u; }
+fn keyScaleWord(f: Format) -> u32 { return codeWords(f.keyBits) + codeWords(f.valueBits); }
+fn valueScaleWord(f: Format) -> u32 {
+  return keyScaleWord(f) + select(1u, 0u, f.keyBits == 16u || (f.keyBits == 2u && f.valueBits == 2u));
+}
+
+// (scale, zero): value = zero + scale * code. Two bits keep the scale alone: codes 0..3 stand for -1.5, -0.5, 0.5, 1.5 scales.
+fn keyScale(f: Format, word: u32) -> vec2f {
+  let pair = unpack2x16float(word);
+  return select(pair, vec2f(pair.x, -1.5 * pair.x), f.keyBits == 2u);
+}
+fn valueScale(f: Format, word: u32) -> vec2f {
+  let pair = unpack2x16float(word);
+  let scale = select(pair.x, pair.y, f.keyBits == 2u);
+  return select(pair, vec2f(scale, -1.5 * scale), f.valueBits == 2u);
+}
+
+// Four codes of `bits` (2, 4 or 8), the lowest first.
+fn codes4(word: u32, shift: u32, bits: u32) -> vec4f {
+  let mask = (1u << bits) - 1u;
+  let w = word >> shift;
+  return vec4f(vec4u(w & mask, (w >> bits) & mask, (w >> (2u * bits)) & mask, (w >> (3u * bits)) & mask));
+}

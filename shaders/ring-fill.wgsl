@@ -1,0 +1,34 @@
+// ring-fill: after a prompt, copies its first tokens (sinks) and its newest ones from the staging buffer into the ring's rows.
+// Lane = word of a row; one workgroup row per (row, kv head).
+struct RingFill {
+  sinks: u32,        // rows 0..sinks are the prompt's first
+  newest: u32,       // tokens that stay in the ring
+  tokens: u32,       // of the prompt
+  ring: u32,         // slots that wrap
+  capacity: u32,     // rows per kv head in the staging buffer
+  sourcePlane: u32,  // words from keys to values there
+  ringSlots: u32,    // sinks + ring
+  ringPlane: u32,    // words from keys to values in the ring
+}
+@group(0) @binding(0) var<uniform> params: RingFill;
+@group(0) @binding(1) var<storage, read> source: array<u32>;
+@group(0) @binding(2) var<storage, read_write> rows: array<u32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = group.x;
+  let head = group.y;
+  if (index >= params.sinks + params.newest) { return; }
+  var position = index;
+  var row = index;
+  if (index >= params.sinks) {
+    position = params.tokens - params.newest + index - params.sinks;
+    row = params.ringSlots - params.ring + position % params.ring;
+  }
+  for (var word = lane; word < D / 2u; word += WG) {
+    let from = (head * params.capacity + position) * (D / 2u) + word;
+    let to = (head * params.ringSlots + row) * (D / 2u) + word;
+    rows[to] = source[from];
+    rows[params.ringPlane + to] = source[params.sourcePlane + from];
+  }
+}

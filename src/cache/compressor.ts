@@ -1,0 +1,116 @@
+// compressor: the chain gather -> choose -> encode over one source of slots: the prompt's staging buffer, or the ring.
+// Everything is bound once, for every layer; recording creates nothing and reads nothing back.
+
+import type { Gpu } from "../gpu/device";
+import type { BufferView } from "../gpu/kernel";
+import type { Recorder } from "../gpu/recorder";
+import { bindChooseFormats } from "../kernels/choose-formats";
+import { bindEncodeSlots } from "../kernels/encode-slots";
+import { bindGatherSlots } from "../kernels/gather-slots";
+import { bindLiftPages } from "../kernels/lift-pages";
+import { bindSlotMeans } from "../kernels/slot-means";
+import type { CacheBuffers } from "./cache-buffers";
+
+/** Where slots come from. */
+export interface SlotSource {
+  /** Keys, then values: (2, G, capacity, D/2) u32, f16 pairs. One view per layer, or the same for all. */
+  readonly rows: (layer: number) => BufferView;
+  readonly capacity: number;
+  readonly planeWords: number;
+  /** Rows that wrap, and where they begin; wrap 0 for none. */
+  readonly wrap: number;
+  readonly baseRow: number;
+  /** (G, importanceStride) f32 by row, and E|q|^2 (G) f32; absent where the policy has no score. */
+  readonly importance?: { readonly scores: (layer: number) => BufferView; readonly stride: number; readonly queryEnergy: (layer: number) => BufferView };
+}
+
+/** One compression: which slots come in. shaders/lib/compress-step.wgsl. */
+export interface Intake {
+  readonly count: number;
+  readonly firstPosition: number;
+  readonly firstRow: number;
+}
+
+interface LayerOps {
+  readonly means: ReturnType<typeof bindSlotMeans>;
+  readonly lift: ReturnType<typeof bindLiftPages>;
+  readonly gather: ReturnType<typeof bindGatherSlots>;
+  readonly choose: ReturnType<typeof bindChooseFormats>;
+  readonly encode: ReturnType<typeof bindEncodeSlots>;
+}
+
+const STEP_WORDS = 12;
+
+export class Compressor {
+  readonly #step: GPUBuffer;
+  readonly #lifted: GPUBuffer; // (maxPages, pageWords) u32
+  readonly #candidates: GPUBuffer; // (G, numCandidates) vec4u
+  readonly #choices: GPUBuffer; // (G, numCandidates) u32, then (G)
+  readonly #counts: GPUBuffer; // (G) u32
+  readonly #blank: GPUBuffer; // stands in for scores where there are none
+  readonly #layers: readonly LayerOps[];
+
+  /**
+   * @param numCandidates most slots per kv head that one compression judges
+   * @param existing what happens to slots already in pages: "none" are there (a prompt), they "stay" (static policies), or are "judged" again
+   */
+  constructor(
+    private readonly gpu: Gpu,
+    private readonly buffers: CacheBuffers,
+    private readonly source: SlotSource,
+    private readonly numCandidates: number,
+    private readonly existing: "none" | "stay" | "judged",
+    role: "scratch" | "staging",
+  ) {
+    const { plan } = buffers;
+    const heads = plan.shape.kvHeads;
+    const make = (part: string, bytes: number): GPUBuffer => gpu.createBuffer(`Compressor.${part}`, bytes, role, { owner: plan.owner });
+    this.#step = gpu.createBuffer("Compressor.step", STEP_WORDS * 4, role, { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    this.#lifted = make("lifted", existing === "judged" ? plan.maxPages * plan.layout.pageBytes : 16);
+    this.#candidates = make("candidates", heads * numCandidates * 16);
+    this.#choices = make("choices", heads * (numCandidates + 1) * 4);
+    this.#counts = make("counts", heads * 4);
+    this.#blank = make("blank", heads * 4);
+    this.#layers = Array.from({ length: plan.shape.layers }, (_, layer) => this.#bindLayer(layer));
+  }
+
+  /** Says which slots come in; before the submit that records them. */
+  write(intake: Intake): void {
+    const { source } = this;
+    const words = [intake.count, intake.firstPosition, intake.firstRow, source.baseRow, source.wrap, source.capacity, source.planeWords, this.numCandidates];
+    words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, 0);
+    this.gpu.write(this.#step, 0, new Uint32Array(words));
+  }
+
+  /** Sets the layer's means from the incoming slots: once per cache, before anything is coded. */
+  recordMeans(recorder: Recorder, layer: number): void {
+    this.#layers[layer]?.means.record(recorder);
+  }
+
+  /** @param most candidates a head can have at most */
+  record(recorder: Recorder, layer: number, most: number): void {
+    const ops = this.#layers[layer];
+    if (!ops) return;
+    if (this.existing === "judged") ops.lift.record(recorder);
+    ops.gather.record(recorder, most);
+    ops.choose.record(recorder);
+    ops.encode.record(recorder, most);
+  }
+
+  dispose(): void {
+    for (const buffer of [this.#step, this.#lifted, this.#candidates, this.#choices, this.#counts, this.#blank]) this.gpu.destroyBuffer(buffer);
+  }
+
+  #bindLayer(layer: number): LayerOps {
+    const { gpu, buffers, source } = this;
+    const { geometry } = buffers.plan;
+    const shared = { info: buffers.info, step: this.#step, table: buffers.table(layer), lifted: this.#lifted, source: source.rows(layer), means: buffers.mean(layer), candidates: this.#candidates };
+    return {
+      means: bindSlotMeans(gpu, geometry, { step: this.#step, source: source.rows(layer), means: buffers.mean(layer) }),
+      lift: bindLiftPages(gpu, geometry, { info: buffers.info, table: buffers.table(layer), lifted: this.#lifted, pool: buffers.pool, pages: buffers.plan.pages[layer] ?? 0 }),
+      gather: bindGatherSlots(gpu, geometry, { ...shared, importance: source.importance?.scores(layer) ?? this.#blank, counts: this.#counts }),
+      choose: bindChooseFormats(gpu, geometry, { ...shared, counts: this.#counts, queryEnergy: source.importance?.queryEnergy(layer) ?? this.#blank, choices: this.#choices, free: buffers.free }),
+      encode: bindEncodeSlots(gpu, geometry, { ...shared, choices: this.#choices, pool: buffers.pool }),
+    };
+  }
+}

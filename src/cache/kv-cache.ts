@@ -1,0 +1,219 @@
+// kv-cache: the paged cache of one sequence, full or compressed alike. The prompt comes in layer by layer, then tokens one by one
+// through the ring; attention reads it in place. Leaves to others: sizes (cache-buffers), the compression chain (compressor),
+// what is important (policy and scorers), what the forward pass does.
+
+import { EngineError } from "../errors";
+import type { Gpu } from "../gpu/device";
+import type { BufferView } from "../gpu/kernel";
+import type { Recorder } from "../gpu/recorder";
+import type { Step } from "../gpu/step";
+import { bindAttentionMerge } from "../kernels/attention-merge";
+import { bindCacheAttention } from "../kernels/cache-attention";
+import { bindQueryTransform } from "../kernels/query-transform";
+import { bindRingFill } from "../kernels/ring-fill";
+import type { ModelConfig } from "../model/model-config";
+import type { Policy } from "../policy/policy";
+import { CacheBuffers, type CachePlan } from "./cache-buffers";
+import { Compressor, type SlotSource } from "./compressor";
+
+/** Where a prompt's keys and values of one layer stand: (2, G, capacity, D/2) u32, f16 pairs. */
+export interface PromptStaging {
+  readonly rows: GPUBuffer;
+  readonly capacity: number;
+  readonly planeWords: number;
+  readonly tokens: number;
+}
+
+/** Importance of a source's rows. `record` runs before a compression reads it. */
+export interface RowScores {
+  readonly scores: (layer: number) => BufferView; // (G, stride) f32
+  readonly stride: number;
+  readonly queryEnergy: (layer: number) => BufferView; // (G) f32
+  record?(recorder: Recorder, layer: number): void;
+}
+
+/** Buffers of a decoding step that the cache reads and writes. */
+export interface DecodeBuffers {
+  readonly step: GPUBuffer;
+  readonly rotated: GPUBuffer; // (H * D) f32
+  readonly output: GPUBuffer; // (H * D) f32
+}
+
+interface AttentionOps {
+  readonly transform: ReturnType<typeof bindQueryTransform>;
+  readonly attend: ReturnType<typeof bindCacheAttention>;
+  readonly merge: ReturnType<typeof bindAttentionMerge>;
+}
+
+export class KvCache {
+  readonly buffers: CacheBuffers;
+  readonly #attention: readonly AttentionOps[];
+  readonly #ringScores: RowScores | undefined;
+  readonly #ring: Compressor;
+  #prompt: Compressor | undefined;
+  #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
+  #promptIntake = { count: 0, firstPosition: 0, firstRow: 0 };
+  #promptRows = 0;
+  #tokens = 0;
+  #ringLength = 0;
+  #hasMeans = false;
+
+  constructor(
+    private readonly gpu: Gpu,
+    config: ModelConfig,
+    readonly policy: Policy,
+    readonly plan: CachePlan,
+    decode: DecodeBuffers,
+    scoreRing?: (buffers: CacheBuffers) => RowScores,
+  ) {
+    this.buffers = new CacheBuffers(gpu, plan, config, policy);
+    this.#ringScores = scoreRing?.(this.buffers);
+    this.#attention = Array.from({ length: config.layers }, (_, layer) => this.#bindAttention(layer, decode));
+    this.#ring = new Compressor(gpu, this.buffers, this.#ringSource(), this.#mostCandidates(), policy.mode === "static" ? "stay" : "judged", "scratch");
+  }
+
+  /** Tokens seen so far. */
+  get tokens(): number {
+    return this.#tokens;
+  }
+
+  /** Live bytes of this cache's buffers that a budget pays for. */
+  get bytes(): number {
+    return this.gpu.ledger.bytes({ role: "kv", owner: this.plan.owner });
+  }
+
+  /** Tokens in the ring; they are older than any not yet seen and newer than all in pages. */
+  get ringLength(): number {
+    return this.#ringLength;
+  }
+
+  /** Binds the compression of a prompt. Before the first chunk of the first layer. */
+  beginPrompt(staging: PromptStaging, scores?: RowScores): void {
+    const { policy, plan, buffers } = this;
+    const sinks = Math.min(policy.sinks, staging.tokens);
+    const newest = Math.min(Math.floor(policy.ring / 2), staging.tokens - sinks);
+    const count = staging.tokens - sinks - newest;
+    const source: SlotSource = {
+      rows: () => staging.rows,
+      capacity: staging.capacity,
+      planeWords: staging.planeWords,
+      wrap: 0,
+      baseRow: 0,
+      ...(scores ? { importance: scores } : {}),
+    };
+    this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks };
+    this.#promptRows = sinks + newest;
+    this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging");
+    this.#prompt.write(this.#promptIntake);
+    const params = this.gpu.createBuffer("KvCache.ringFill", 32, "staging", { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    this.gpu.write(params, 0, new Uint32Array([sinks, newest, staging.tokens, policy.ring, staging.capacity, staging.planeWords, plan.ringSlots, plan.ringPlane]));
+    const ops = Array.from({ length: plan.shape.layers }, (_, layer) => bindRingFill(this.gpu, plan.geometry, { params, source: staging.rows, rows: buffers.ringRows(layer) }));
+    this.#ringFill = { ops, params };
+  }
+
+  /** After the last chunk of a layer: its sinks and newest tokens go to the ring, the rest into pages. */
+  recordPrompt(recorder: Recorder, layer: number): void {
+    const prompt = this.#prompt;
+    if (!prompt) throw new EngineError("INTERNAL", "A prompt was recorded before beginPrompt().");
+    this.#ringFill?.ops[layer]?.record(recorder, this.#promptRows);
+    if (this.#promptIntake.count === 0) return;
+    prompt.recordMeans(recorder, layer);
+    prompt.record(recorder, layer, this.#promptIntake.count);
+  }
+
+  /** After the last layer: gives the staging's companions back. */
+  endPrompt(tokens: number): void {
+    this.#tokens = tokens;
+    this.#ringLength = this.#promptRows - Math.min(this.policy.sinks, tokens);
+    this.#hasMeans = this.#promptIntake.count > 0;
+    this.#prompt?.dispose();
+    this.gpu.destroyBuffer(this.#ringFill?.params);
+    this.#prompt = undefined;
+    this.#ringFill = undefined;
+  }
+
+  /**
+   * Takes the next token in: where its key goes, and whether the ring must be compressed first. Call once per token, before recording it.
+   * Throws CONTEXT_FULL past the tokens the cache was made for.
+   */
+  advance(): Pick<Step, "tokens" | "firstPosition" | "keyRow" | "ringLength"> & { readonly compress: boolean } {
+    const { policy, plan } = this;
+    const position = this.#tokens;
+    if (position >= plan.tokens) throw new EngineError("CONTEXT_FULL", `The cache was made for ${plan.tokens} tokens and all are taken. Ask for more tokens when it is made.`, { tokens: plan.tokens });
+    const sink = position < policy.sinks;
+    const compress = !sink && this.#ringLength === policy.ring;
+    if (compress) {
+      const count = policy.ring - Math.floor(policy.ring / 2);
+      const firstPosition = position - this.#ringLength;
+      this.#ring.write({ count, firstPosition, firstRow: firstPosition % policy.ring });
+      this.#ringLength -= count;
+    }
+    if (!sink) this.#ringLength++;
+    this.#tokens++;
+    return { tokens: 1, firstPosition: position, keyRow: sink ? position : policy.sinks + (position % policy.ring), ringLength: this.#ringLength, compress };
+  }
+
+  /** Compresses the older half of the ring in every layer. Before the token that advance() announced it for. */
+  recordCompression(recorder: Recorder): void {
+    const most = this.#mostCandidates();
+    for (let layer = 0; layer < this.plan.shape.layers; layer++) {
+      if (!this.#hasMeans) this.#ring.recordMeans(recorder, layer);
+      this.#ringScores?.record?.(recorder, layer);
+      this.#ring.record(recorder, layer, most);
+    }
+    this.#hasMeans = true;
+  }
+
+  /** Attention of the token whose rotated query stands in the decode buffers: three dispatches. */
+  recordAttention(recorder: Recorder, layer: number): void {
+    const ops = this.#attention[layer];
+    ops?.transform.record(recorder);
+    ops?.attend.record(recorder);
+    ops?.merge.record(recorder);
+  }
+
+  dispose(): void {
+    this.endPrompt(this.#tokens);
+    this.#ring.dispose();
+    this.buffers.dispose();
+  }
+
+  /** Slots per kv head that a compression of the ring can meet: those in pages and the older half of the ring. */
+  #mostCandidates(): number {
+    const { plan, policy } = this;
+    const incoming = policy.ring - Math.floor(policy.ring / 2);
+    if (policy.mode === "static") return incoming;
+    return incoming + Math.min(plan.tokens, plan.maxPages * Math.max(...plan.layout.slotsPerPage));
+  }
+
+  #ringSource(): SlotSource {
+    const scores = this.#ringScores;
+    const { buffers, plan, policy } = this;
+    return {
+      rows: (layer) => buffers.ringRows(layer),
+      capacity: plan.ringSlots,
+      planeWords: plan.ringPlane,
+      wrap: policy.ring,
+      baseRow: policy.sinks,
+      ...(scores ? { importance: scores } : {}),
+    };
+  }
+
+  #bindAttention(layer: number, { step, rotated, output }: DecodeBuffers): AttentionOps {
+    const { gpu, buffers, plan } = this;
+    const { geometry, units } = plan;
+    const shared = { info: buffers.info, step, table: buffers.table(layer), partials: buffers.partials };
+    return {
+      transform: bindQueryTransform(gpu, geometry, { rotated, means: buffers.mean(layer), queries: buffers.queries }),
+      attend: bindCacheAttention(gpu, geometry, {
+        ...shared,
+        queries: buffers.queries,
+        ringKeys: buffers.ringKeys(layer),
+        ringValues: buffers.ringValues(layer),
+        pool: buffers.pool,
+        units,
+      }),
+      merge: bindAttentionMerge(gpu, geometry, { ...shared, means: buffers.mean(layer), output, units: buffers.units }),
+    };
+  }
+}

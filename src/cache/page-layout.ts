@@ -1,0 +1,118 @@
+// page-layout: THE byte formula. Page size, slots per page, table rows and what a budget buys.
+// Knows nothing of the GPU; used by the allocator, the README's figures and the tests.
+
+import { EngineError } from "../errors";
+import type { Format } from "./formats";
+import { slotWords } from "./formats";
+
+/** Sizes of a model's cache that do not depend on its content. */
+export interface CacheShape {
+  readonly layers: number; // L
+  readonly kvHeads: number; // G
+  readonly headSize: number; // D
+}
+
+export interface PageLayout {
+  readonly pageBytes: number; // a multiple of 256
+  readonly pageWords: number;
+  /** By format, in the order given. */
+  readonly slotWords: readonly number[];
+  readonly slotsPerPage: readonly number[];
+}
+
+const SMALLEST_PAGE = 256;
+const LARGEST_PAGE = 8192;
+
+/** Bytes of one token in the full 16-bit cache: keys and values of every layer and kv head. */
+export function fullBytesPerToken({ layers, kvHeads, headSize }: CacheShape): number {
+  return layers * kvHeads * headSize * 2 * 2;
+}
+
+/**
+ * The page size that wastes least: what slots leave over at the end of a page, and the half-empty last page
+ * of each (head, format).
+ * @param expectedBytes what one (layer, kv head) is expected to hold, all formats together
+ */
+export function choosePageLayout(formats: readonly Format[], headSize: number, expectedBytes: number): PageLayout {
+  const words = formats.map((format) => slotWords(format, headSize));
+  let best: PageLayout | undefined;
+  let leastWaste = Number.POSITIVE_INFINITY;
+  for (let pageBytes = SMALLEST_PAGE; pageBytes <= LARGEST_PAGE; pageBytes += 256) {
+    const pageWords = pageBytes / 4;
+    const slots = words.map((count) => Math.floor(pageWords / count));
+    if (slots.some((count) => count < 1)) continue;
+    const leftOver = words.reduce((sum, count, index) => sum + 1 - (count * (slots[index] ?? 0)) / pageWords, 0) / words.length;
+    const halfEmpty = (formats.length * pageBytes) / 2 / Math.max(expectedBytes, pageBytes);
+    const waste = leftOver + halfEmpty;
+    if (waste < leastWaste) {
+      leastWaste = waste;
+      best = { pageBytes, pageWords, slotWords: words, slotsPerPage: slots };
+    }
+  }
+  if (!best) throw new EngineError("UNSUPPORTED_ARCHITECTURE", `A slot of head size ${headSize} does not fit a page of ${LARGEST_PAGE} bytes. Use a model with smaller heads.`, { headSize });
+  return best;
+}
+
+/** Words in front of a layer's list of pages: page budget, pages used, layer, spare; then lengths and starts by (head, format). */
+export const TABLE_HEADER = 4;
+
+/** Words of one layer's table with room for `pages`, padded so that each layer can be bound by itself. */
+export function tableWords(shape: CacheShape, numFormats: number, pages: number): number {
+  const words = TABLE_HEADER + 2 * shape.kvHeads * numFormats + pages;
+  return Math.ceil(words / 64) * 64;
+}
+
+/** Words of keys (or of values) of one layer's sinks and ring, padded so that each can be bound by itself. */
+export function ringPlaneWords({ kvHeads, headSize }: CacheShape, slots: number): number {
+  return Math.ceil((kvHeads * slots * headSize) / 2 / 64) * 64;
+}
+
+/** Words of the mean key and value of one layer, f16 pairs: (G, 2, D / 2), padded. */
+export function meanWords({ kvHeads, headSize }: CacheShape): number {
+  return Math.ceil((kvHeads * headSize) / 64) * 64;
+}
+
+/** Bytes of a cache without its pages: sinks, ring, means, tables, free list, and the policy's statistics. */
+export function fixedBytes(shape: CacheShape, numFormats: number, ringSlots: number, pages: number, statisticsBytes: number): number {
+  const perLayer = 2 * ringPlaneWords(shape, ringSlots) + meanWords(shape) + tableWords(shape, numFormats, Math.ceil(pages / shape.layers));
+  return 4 * (shape.layers * perLayer + 4 + pages) + statisticsBytes;
+}
+
+/**
+ * Pages each layer gets under a byte budget, everything else paid first.
+ * @param shares each layer's part of the bytes, sum 1; sinks and ring are part of a layer's share
+ */
+export function pagesPerLayer(
+  shape: CacheShape,
+  layout: PageLayout,
+  numFormats: number,
+  budget: { readonly bytes: number; readonly ringSlots: number; readonly statisticsBytes: number; readonly shares: readonly number[] },
+): number[] {
+  const { layers, kvHeads } = shape;
+  const { bytes, ringSlots, statisticsBytes, shares } = budget;
+  let total = Math.floor(bytes / layout.pageBytes);
+  const affordable = (pages: number): boolean => fixedBytes(shape, numFormats, ringSlots, pages, statisticsBytes) + pages * layout.pageBytes + layers * 256 <= bytes;
+  while (total > 0 && !affordable(total)) total--;
+  if (total < layers * kvHeads) {
+    const needed = fixedBytes(shape, numFormats, ringSlots, layers * kvHeads, statisticsBytes) + layers * (kvHeads * layout.pageBytes + 256);
+    throw new EngineError("BUDGET_TOO_SMALL", `A budget of ${bytes} bytes is below sinks + ring + one page per head, ${needed} bytes for this model. Raise the budget or shorten the ring.`, {
+      found: bytes,
+      expected: needed,
+    });
+  }
+  return divide(total, shares, ringSlots * kvHeads * shape.headSize * 4, layout.pageBytes, kvHeads);
+}
+
+/** Largest-remainder division of pages by shares, at least `least` each; a layer's ring counts towards its share. */
+function divide(total: number, shares: readonly number[], ringBytes: number, pageBytes: number, least: number): number[] {
+  const all = total * pageBytes + ringBytes * shares.length;
+  const wanted = shares.map((share) => Math.max(least, (share * all - ringBytes) / pageBytes));
+  const spare = total - least * shares.length;
+  const above = wanted.map((pages) => pages - least);
+  const sum = above.reduce((a, b) => a + b, 0) || 1;
+  const pages = above.map((want) => least + Math.floor((want / sum) * spare));
+  const rest = total - pages.reduce((a, b) => a + b, 0);
+  const order = above.map((want, layer) => ({ layer, part: ((want / sum) * spare) % 1 })).sort((a, b) => b.part - a.part || a.layer - b.layer);
+  for (const { layer } of order.slice(0, rest)) pages[layer] = (pages[layer] ?? 0) + 1;
+  return pages;
+}

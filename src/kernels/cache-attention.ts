@@ -1,0 +1,33 @@
+// cache-attention: one query token over sinks, ring and pages; all query heads of a kv head at once, split over units of slots.
+
+import shader from "../../shaders/cache-attention.wgsl?raw";
+import stepLib from "../../shaders/lib/step.wgsl?raw";
+import type { Gpu } from "../gpu/device";
+import type { BufferView } from "../gpu/kernel";
+import type { Recorder } from "../gpu/recorder";
+import { bindCacheKernel, type CacheGeometry } from "./cache-kernel";
+
+export interface CacheAttentionArgs {
+  readonly info: BufferView;
+  readonly step: BufferView; // Step
+  readonly table: BufferView;
+  readonly queries: BufferView; // (H, 2 D + 4) f32
+  readonly ringKeys: BufferView; // (G, ringSlots, D/2) u32
+  readonly ringValues: BufferView;
+  readonly partials: BufferView; // (H, units, D + 2) f32
+  readonly pool: readonly GPUBuffer[];
+  /** Units per kv head, empty ones included; the same number goes to attention-merge. */
+  readonly units: number;
+}
+
+export function bindCacheAttention(gpu: Gpu, geometry: CacheGeometry, args: CacheAttentionArgs): { record(recorder: Recorder): void } {
+  const spec = {
+    name: "cache-attention",
+    code: [stepLib, shader],
+    bindings: ["uniform", "uniform", "read", "read", "read", "read", "write"] as const,
+    workgroup: 64,
+  };
+  const buffers = [args.info, args.step, args.table, args.queries, args.ringKeys, args.ringValues, args.partials];
+  const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers, { access: "read", segments: args.pool });
+  return { record: (recorder) => recorder.dispatch(kernel, group, geometry.kvHeads, args.units) };
+}

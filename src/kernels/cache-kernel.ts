@@ -1,0 +1,69 @@
+// cache-kernel: what the wrappers of the paged cache's shaders share: literals, libraries, and the pool's bindings.
+
+import cacheLib from "../../shaders/lib/cache.wgsl?raw";
+import poolRead from "../../shaders/lib/pool-read.wgsl?raw";
+import poolRead4 from "../../shaders/lib/pool-read-4.wgsl?raw";
+import poolWrite from "../../shaders/lib/pool-write.wgsl?raw";
+import poolWrite4 from "../../shaders/lib/pool-write-4.wgsl?raw";
+import type { Gpu } from "../gpu/device";
+import type { Binding, BufferView, Kernel } from "../gpu/kernel";
+
+/** What the cache's shaders are compiled for. */
+export interface CacheGeometry {
+  readonly headSize: number; // D
+  readonly kvHeads: number; // G
+  readonly group: number; // query heads per kv head
+  /** Slots one workgroup of attention takes. */
+  readonly unit: number;
+  /** Pages per segment where the pool has several; 0 for a single segment. */
+  readonly segmentPages: number;
+}
+
+/** Segments a shader can bind beside its other buffers. */
+export const MOST_SEGMENTS = 4;
+
+/** The pool's segments as a kernel binds them. */
+export interface PoolBinding {
+  readonly access: "read" | "write";
+  readonly segments: readonly GPUBuffer[];
+}
+
+/** A dispatch with everything bound. */
+export interface BoundKernel {
+  readonly kernel: Kernel;
+  readonly group: GPUBindGroup;
+}
+
+/** Largest power of two that divides the head size: the Hadamard block. */
+export function hadamardBlock(headSize: number): number {
+  return headSize & -headSize;
+}
+
+export interface CacheKernelSpec {
+  readonly name: string;
+  readonly code: readonly string[];
+  readonly bindings: readonly Binding[];
+  readonly workgroup: number;
+}
+
+/** Compiles (once) and binds one of the cache's shaders. */
+export function bindCacheKernel(gpu: Gpu, geometry: CacheGeometry, spec: CacheKernelSpec, buffers: readonly BufferView[], pool?: PoolBinding): BoundKernel {
+  const several = geometry.segmentPages > 0;
+  const poolCode = pool ? [pool.access === "read" ? (several ? poolRead4 : poolRead) : several ? poolWrite4 : poolWrite] : [];
+  const poolBindings: Binding[] = pool ? Array<Binding>(several ? MOST_SEGMENTS : 1).fill(pool.access) : [];
+  const kernel = gpu.kernels.get({
+    name: spec.name,
+    code: [cacheLib, ...spec.code, ...poolCode],
+    bindings: [...spec.bindings, ...poolBindings],
+    literals: {
+      D: geometry.headSize,
+      G: geometry.kvHeads,
+      GROUP: geometry.group,
+      UNIT: geometry.unit,
+      BLOCK: hadamardBlock(geometry.headSize),
+      WG: spec.workgroup,
+      ...(pool ? { POOL: spec.bindings.length, SEGMENT_PAGES: Math.max(1, geometry.segmentPages) } : {}),
+    },
+  });
+  return { kernel, group: kernel.bind([...buffers, ...(pool?.segments ?? [])]) };
+}

@@ -1,0 +1,31 @@
+// choose-formats: every candidate's format under the page budget, its rank in its list, and the lists' pages.
+
+import shader from "../../shaders/choose-formats.wgsl?raw";
+import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
+import type { Gpu } from "../gpu/device";
+import type { BufferView } from "../gpu/kernel";
+import type { Recorder } from "../gpu/recorder";
+import { bindCacheKernel, type CacheGeometry } from "./cache-kernel";
+
+export interface ChooseFormatsArgs {
+  readonly info: BufferView;
+  readonly step: BufferView; // CompressStep
+  readonly candidates: BufferView; // (G, numCandidates) vec4u
+  readonly counts: BufferView; // (G) u32
+  readonly queryEnergy: BufferView; // (G) f32
+  readonly choices: BufferView; // (G, numCandidates) u32, then (G) u32
+  readonly table: BufferView;
+  readonly free: BufferView; // head, tail, capacity, error, then page ids
+}
+
+export function bindChooseFormats(gpu: Gpu, geometry: CacheGeometry, args: ChooseFormatsArgs): { record(recorder: Recorder): void } {
+  const spec = {
+    name: "choose-formats",
+    code: [compressStep, shader],
+    bindings: ["uniform", "uniform", "read", "read", "read", "write", "write", "write"] as const,
+    workgroup: gpu.software ? 64 : 256,
+  };
+  const buffers = [args.info, args.step, args.candidates, args.counts, args.queryEnergy, args.choices, args.table, args.free];
+  const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers);
+  return { record: (recorder) => recorder.dispatch(kernel, group, 1) };
+}

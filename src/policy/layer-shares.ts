@@ -1,0 +1,24 @@
+// layer-shares: each layer's part of a budget, interpolated between the ratios a table was measured at.
+
+import { LAYER_SHARES } from "../../models/layer-shares";
+import type { ModelConfig } from "../model/model-config";
+
+/** Shares that sum to 1, one per layer. Equal where no table fits the model; flatter above the largest ratio measured. */
+export function layerShares(config: ModelConfig, ratio: number): number[] {
+  const equal = Array<number>(config.layers).fill(1 / config.layers);
+  const table = LAYER_SHARES[`${config.architecture}-${config.layers}-${config.kvHeads}-${config.headSize}-${config.vocab}`];
+  if (!table) return equal;
+  const rows = [...table.map((row) => ({ ratio: row.ratio, shares: normalised(row.percent) })), { ratio: 1, shares: equal }];
+  const position = Math.log2(Math.max(ratio, 1e-6));
+  const upper = rows.findIndex((row) => Math.log2(row.ratio) >= position);
+  if (upper <= 0) return rows[Math.max(upper, 0)]?.shares ?? equal;
+  const [low, high] = [rows[upper - 1], rows[upper]];
+  if (!low || !high) return equal;
+  const part = (position - Math.log2(low.ratio)) / (Math.log2(high.ratio) - Math.log2(low.ratio));
+  return normalised(low.shares.map((share, layer) => share * (1 - part) + (high.shares[layer] ?? 0) * part));
+}
+
+function normalised(values: readonly number[]): number[] {
+  const sum = values.reduce((a, b) => a + b, 0);
+  return values.map((value) => value / sum);
+}

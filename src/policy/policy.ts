@@ -1,0 +1,140 @@
+// policy: the four choices, resolved. Presets by name, defaults filled in, everything checked once, here.
+// Decides; never touches a buffer.
+
+import { FORMATS, type Format, formatByName } from "../cache/formats";
+import type { Budget, PolicySpec, PresetName } from "../engine-types";
+import { EngineError } from "../errors";
+
+export interface ScoreOptions {
+  readonly kind: "none" | "expected-attention" | "ensemble";
+  readonly futurePositions: number;
+  readonly epsilon: number;
+  readonly valueNorm: boolean;
+}
+
+/** A policy with every field set. */
+export interface Policy {
+  readonly name: string;
+  readonly score: ScoreOptions;
+  /** Heads have thresholds of their own (uniform), or compete within a layer. */
+  readonly perHead: boolean;
+  /** Part of a layer's pages that is divided evenly before heads compete (AdaKV). */
+  readonly safeguard: number;
+  /** Layers get shares from a table (models/layer-shares.ts), else equal ones. */
+  readonly layerShares: boolean;
+  readonly mode: "static" | "tiers" | "rate-distortion";
+  /** By rising bytes. */
+  readonly formats: readonly Format[];
+  /** tiers: importance relative to uniform (times a common factor found by the budget) from which a slot gets each format. */
+  readonly thresholds: readonly number[];
+  /** rate-distortion: damage of a saturated logit error, and the power of importance (methods.md 10.3). */
+  readonly kappa: number;
+  readonly power: number;
+  readonly ring: number;
+  readonly sinks: number;
+  readonly pinned: readonly (readonly [number, number])[];
+}
+
+export const MOST_PINNED = 4;
+
+/** The presets. Sources: kvpress's leaderboard entry for expected-attention; methods.md 10.3 for rate-distortion. */
+export const PRESETS: Readonly<Record<PresetName, PolicySpec>> = {
+  full: { precision: { kind: "uniform", format: "k16v16" } },
+  "uniform-8": { precision: { kind: "uniform", format: "k8v8" } },
+  "uniform-4": { precision: { kind: "uniform", format: "k4v4" } },
+  "expected-attention": { score: { kind: "expected-attention", epsilon: 0.01 }, budget: { kind: "ada" }, precision: { kind: "evict-only" } },
+  "rate-distortion": { score: { kind: "ensemble" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion" } },
+};
+
+/** True for policies that drop or choose bits, and so need a budget. */
+export function needsBudget(policy: Policy): boolean {
+  return policy.mode !== "static";
+}
+
+export function resolvePolicy(policy: PresetName | PolicySpec = "full"): Policy {
+  const spec = typeof policy === "string" ? PRESETS[policy] : policy;
+  if (!spec) throw bad("policy", policy, Object.keys(PRESETS).join(", "));
+  const { kind, format } = spec.precision;
+  const modes = { "evict-only": "tiers", uniform: "static", tiers: "tiers", "rate-distortion": "rate-distortion" } as const;
+  const mode = modes[kind];
+  if (!mode) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
+  const formats = resolveFormats(spec, format);
+  const score = resolveScore(spec, mode);
+  const budget = spec.budget?.kind ?? "ada";
+  if (!["uniform", "ada", "shares"].includes(budget)) throw bad("budget.kind", budget, "uniform, ada, shares");
+  return {
+    name: typeof policy === "string" ? policy : kind,
+    score,
+    perHead: budget === "uniform",
+    safeguard: within("budget.safeguard", spec.budget?.safeguard ?? (mode === "tiers" ? 0.2 : 0), 0, 1),
+    layerShares: budget === "shares",
+    mode,
+    formats,
+    thresholds: resolveThresholds(spec, formats.length),
+    kappa: 0.3,
+    power: 1.2,
+    ring: whole("ring", spec.ring ?? 16, 2, 1024),
+    sinks: whole("sinks", spec.sinks ?? 4, 0, 64),
+    pinned: resolvePinned(spec),
+  };
+}
+
+/** A budget in bytes. A ratio is one of the full 16-bit cache at the request's end: prompt and new tokens together. */
+export function budgetBytes(budget: Budget | undefined, fullBytes: number): number {
+  if (!budget) throw new EngineError("BAD_OPTION", "This policy needs a budget, none was given. Pass { ratio: 0.25 } or { bytes: 8388608 }.", { field: "budget" });
+  if ("bytes" in budget) return whole("budget.bytes", budget.bytes, 1, Number.MAX_SAFE_INTEGER);
+  if (!(budget.ratio > 0 && budget.ratio <= 1)) throw bad("budget.ratio", budget.ratio, "above 0, at most 1 (the part that is kept)");
+  return Math.floor(budget.ratio * fullBytes);
+}
+
+function resolveFormats(spec: PolicySpec, format: PolicySpec["precision"]["format"]): Format[] {
+  const defaults = { "evict-only": ["k16v16"], uniform: ["k4v4"], tiers: ["k2v2", "k4v4"], "rate-distortion": ["k2v2", "k4v2", "k4v4"] } as const;
+  const names = spec.precision.formats ?? (format ? [format] : defaults[spec.precision.kind]);
+  if (names.length === 0) throw bad("precision.formats", "none", "at least one format");
+  for (const name of names)
+    if (!FORMATS.some((known) => known.name === name)) throw bad("precision.formats", name, FORMATS.map((known) => known.name).join(", "));
+  if (spec.precision.kind === "uniform" && names.length !== 1) throw bad("precision.formats", names.join(","), "one format for uniform precision");
+  const rank = (candidate: Format): number => -FORMATS.indexOf(candidate);
+  return [...new Set(names)].map(formatByName).sort((a, b) => rank(a) - rank(b));
+}
+
+function resolveThresholds(spec: PolicySpec, formats: number): number[] {
+  const given = spec.precision.thresholds ?? Array.from({ length: formats }, (_, tier) => 4 ** tier);
+  if (given.length !== formats) throw bad("precision.thresholds", given.length, `${formats} numbers, one per format`);
+  if (given.some((threshold, tier) => !(threshold > 0) || threshold < (given[tier - 1] ?? 0))) throw bad("precision.thresholds", given.join(","), "positive and rising");
+  return [...given];
+}
+
+function resolveScore(spec: PolicySpec, mode: Policy["mode"]): ScoreOptions {
+  const kind = spec.score?.kind ?? (mode === "static" ? "none" : "ensemble");
+  if (!["none", "expected-attention", "ensemble"].includes(kind)) throw bad("score.kind", kind, "none, expected-attention, ensemble");
+  if (mode !== "static" && kind === "none") throw bad("score.kind", kind, "a score, as this precision drops or chooses bits by importance");
+  return {
+    kind: mode === "static" ? "none" : kind,
+    futurePositions: whole("score.futurePositions", spec.score?.futurePositions ?? 512, 1, 1 << 20),
+    epsilon: within("score.epsilon", spec.score?.epsilon ?? 0, 0, 1),
+    // The rate-distortion rule multiplies by the value's energy itself.
+    valueNorm: mode !== "rate-distortion" && kind === "expected-attention",
+  };
+}
+
+function resolvePinned(spec: PolicySpec): (readonly [number, number])[] {
+  const spans = spec.pinned ?? [];
+  if (spans.length > MOST_PINNED) throw bad("pinned", `${spans.length} spans`, `at most ${MOST_PINNED}`);
+  for (const [start, end] of spans) if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && end > start)) throw bad("pinned", `[${start}, ${end})`, "whole positions, start before end");
+  return [...spans];
+}
+
+function whole(field: string, value: number, least: number, most: number): number {
+  if (!Number.isInteger(value)) throw bad(field, value, `a whole number from ${least} to ${most}`);
+  return within(field, value, least, most);
+}
+
+function within(field: string, value: number, least: number, most: number): number {
+  if (!(value >= least && value <= most)) throw bad(field, value, `${least} to ${most}`);
+  return value;
+}
+
+function bad(field: string, found: unknown, expected: string): EngineError {
+  return new EngineError("BAD_OPTION", `Option ${field} is ${JSON.stringify(found)}. Allowed: ${expected}.`, { field, found, expected });
+}
