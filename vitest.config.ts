@@ -32,7 +32,7 @@ export default defineConfig({
         },
       },
       { extends: true, test: { ...oneAtATime, name: "model", include: ["test/model/**/*.test.ts"], pool: "forks", env: vulkanEnvironment() } },
-      { extends: true, test: { ...oneAtATime, name: "e2e", include: ["test/e2e/**/*.test.ts"], pool: "forks" } },
+      { extends: true, test: { ...oneAtATime, name: "e2e", include: ["test/e2e/**/*.test.ts"], globalSetup: ["test/e2e/site.ts"], pool: "forks" } },
     ],
   },
 });
