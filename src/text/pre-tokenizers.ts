@@ -20,7 +20,8 @@ const wordSplit = (digits: string) =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 
 const gpt2: PreTokenizer = { splits: [gpt2Split], normalization: "none", ignoreMerges: false, addBos: false };
-// Every numeral alone (\p{N}, not \d: the original asks Rust's is_numeric), then GPT-2's cut.
+// Every numeral alone, then GPT-2's cut. \p{N} as in the original (Rust's is_numeric) and llama.cpp; @huggingface/transformers 4.3.1 for JavaScript
+// takes \d and so gives other ids than Python's for numerals outside ASCII after a space ("1 ½").
 const smollm: PreTokenizer = { ...gpt2, splits: ["\\p{N}", gpt2Split] };
 const llamaBpe: PreTokenizer = { splits: [wordSplit("\\p{N}{1,3}")], normalization: "none", ignoreMerges: true, addBos: true };
 const qwen2: PreTokenizer = { splits: [wordSplit("\\p{N}")], normalization: "NFC", ignoreMerges: false, addBos: false };
