@@ -87,7 +87,12 @@ async function parse(source: ByteSource, signal: AbortSignal | undefined): Promi
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
     const found = cause instanceof Error ? cause.message : String(cause);
-    throw new EngineError("NOT_GGUF", `${source.name} has a damaged GGUF header: ${found}. Get the file again.`, { found, expected: "a sound header" }, { cause });
+    throw new EngineError(
+      "NOT_GGUF",
+      `${source.name} has a damaged GGUF header: ${found}. Get the file again.`,
+      { found, expected: "a sound header" },
+      { cause },
+    );
   }
 }
 

@@ -18,6 +18,8 @@ export interface RangeStream {
   readonly start: number;
   readonly total: number | undefined;
   readonly chunks: AsyncIterable<Uint8Array>;
+  /** Closes the connection; needed only if `chunks` is not iterated. */
+  cancel(): void;
 }
 
 /** Opens the bytes from `offset` to the end. Throws NETWORK or ABORTED; so does iterating `chunks`. */
@@ -32,7 +34,7 @@ export async function openStream(url: string, offset: number, options: RequestOp
     const known = Number.isSafeInteger(length) && length > 0 && !response.headers.get("content-encoding");
     const start = ranged ? offset : 0;
     const total = contentRangeTotal(response) ?? (known ? start + length : undefined);
-    return { start, total, chunks: readBody(response, guard, options.stallMs ?? 30_000) };
+    return { start, total, chunks: readBody(response, guard, options.stallMs ?? 30_000), cancel: () => void response.body?.cancel().catch(() => undefined) };
   } catch (error) {
     guard.stop();
     throw guard.explain(error);
