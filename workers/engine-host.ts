@@ -4,7 +4,7 @@
 import { transfer } from "comlink";
 import type { Engine, LoadRequest, Progress } from "../src/engine-types";
 import { EngineError } from "../src/errors";
-import { type Batch, type EngineHost, type Job, type Outcome, packError, type PlainError, transferables, type WireEvent } from "./protocol";
+import { type Batch, type EngineHost, type Job, type Outcome, type PlainError, packError, transferables, type WireEvent } from "./protocol";
 
 export type Load = (request: LoadRequest) => Promise<Engine>;
 

@@ -4,8 +4,19 @@
 // Work that takes time is a stream: `start` queues it, `next` hands over everything that has happened since the last `next`,
 // `close` aborts what is left. One round trip may carry many tokens, and a slow reader never makes the queue of messages grow.
 
+import type {
+  CacheMap,
+  EngineInfo,
+  GenerateEvent,
+  GenerateRequest,
+  LoadRequest,
+  MemoryReport,
+  Progress,
+  Prompt,
+  ScoreEvent,
+  ScoreRequest,
+} from "../src/engine-types";
 import { EngineError, type ErrorCode, isEngineError } from "../src/errors";
-import type { CacheMap, EngineInfo, GenerateEvent, GenerateRequest, LoadRequest, MemoryReport, Progress, Prompt, ScoreEvent, ScoreRequest } from "../src/engine-types";
 
 /** A request without what cannot be cloned. Signals and progress callbacks stay with the caller. */
 export type Wire<Request> = Request extends unknown ? Omit<Request, "signal" | "onProgress"> : never;
@@ -54,7 +65,8 @@ export interface EngineHost {
 
 /** Error to plain data. Errors that are not the engine's own become INTERNAL and keep their name. */
 export function packError(error: unknown): PlainError {
-  if (isEngineError(error)) return { code: error.code, message: error.message, details: cloneable(error.details), ...(error.stack ? { stack: error.stack } : {}) };
+  if (isEngineError(error))
+    return { code: error.code, message: error.message, details: cloneable(error.details), ...(error.stack ? { stack: error.stack } : {}) };
   const cause = error instanceof Error ? error : new Error(String(error));
   return {
     code: "INTERNAL",

@@ -28,7 +28,8 @@ function remoteEngine(channel: Channel, info: EngineInfo, onDispose: (() => void
   return {
     info,
     async *generate(request) {
-      for await (const event of channel.stream({ kind: "generate", request: withoutFunctions(request) }, request)) if (event.kind === "generate") yield event.event;
+      for await (const event of channel.stream({ kind: "generate", request: withoutFunctions(request) }, request))
+        if (event.kind === "generate") yield event.event;
     },
     async *score(request) {
       for await (const event of channel.stream({ kind: "score", request: withoutFunctions(request) }, request)) if (event.kind === "score") yield event.event;

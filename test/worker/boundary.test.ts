@@ -18,7 +18,10 @@ afterEach(() => {
 async function connect(seen: Seen = createSeen(), request: LoadRequest = { model: "tiny" }, options: RemoteOptions = {}) {
   const { port1, port2 } = new MessageChannel();
   ports.push(port1, port2);
-  expose(createHost((received) => loadScripted(received, seen)), port2);
+  expose(
+    createHost((received) => loadScripted(received, seen)),
+    port2,
+  );
   return { engine: await loadOver(port1, request, options), seen };
 }
 
@@ -34,7 +37,8 @@ test("generation streams every event in order, and the result equals what the en
   const { engine, seen } = await connect();
   const prefill: Progress[] = [];
   const events: GenerateEvent[] = [];
-  for await (const event of engine.generate({ prompt: { text: "x" }, maxTokens: 5, temperature: 0.5, onProgress: (step) => prefill.push(step) })) events.push(event);
+  for await (const event of engine.generate({ prompt: { text: "x" }, maxTokens: 5, temperature: 0.5, onProgress: (step) => prefill.push(step) }))
+    events.push(event);
   expect(events.map((event) => event.kind)).toEqual(["prefilled", "tokens", "tokens", "tokens", "tokens", "tokens", "done"]);
   expect(events.map((event) => (event.kind === "tokens" ? event.text : "")).join("")).toBe("ABCDE");
   expect(prefill).toEqual([{ phase: "prefill", done: 1, total: 1 }]);
@@ -93,9 +97,15 @@ test("an engine error keeps code, message and details; events before it are deli
   const { engine } = await connect();
   const kls: number[] = [];
   const reading = (async () => {
-    for await (const event of engine.score({ prompt: { ids: [1, 2, 3] }, from: 2 })) if (event.kind === "scored") kls.push(...event.tokens.map((token) => token.kl));
+    for await (const event of engine.score({ prompt: { ids: [1, 2, 3] }, from: 2 }))
+      if (event.kind === "scored") kls.push(...event.tokens.map((token) => token.kl));
   })();
-  await expect(reading).rejects.toMatchObject({ name: "EngineError", code: "BAD_LOGITS", message: expect.stringContaining("NaN at layer 1"), details: { layer: 1 } });
+  await expect(reading).rejects.toMatchObject({
+    name: "EngineError",
+    code: "BAD_LOGITS",
+    message: expect.stringContaining("NaN at layer 1"),
+    details: { layer: 1 },
+  });
   await expect(reading).rejects.toBeInstanceOf(EngineError);
   expect(kls).toEqual([0.25]);
 });
@@ -142,7 +152,8 @@ test("a dead worker fails the call that waits for it", async () => {
   const died = new Promise<EngineError>((resolve) => (die = resolve));
   const { engine } = await connect(createSeen(), { model: "tiny" }, { died });
   const reading = (async () => {
-    for await (const event of engine.generate({ prompt: { text: "x" }, maxTokens: 10_000 })) if (event.kind === "prefilled") die(new EngineError("INTERNAL", "The worker stopped."));
+    for await (const event of engine.generate({ prompt: { text: "x" }, maxTokens: 10_000 }))
+      if (event.kind === "prefilled") die(new EngineError("INTERNAL", "The worker stopped."));
   })();
   await expect(reading).rejects.toMatchObject({ code: "INTERNAL", message: "The worker stopped." });
 });

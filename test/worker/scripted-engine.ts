@@ -32,7 +32,8 @@ export async function loadScripted(request: LoadRequest, seen: Seen): Promise<En
     request.onProgress?.({ phase: "download", done, total: 3 });
   }
   if (request.signal?.aborted) throw new EngineError("ABORTED", "Stopped while loading. Load again.");
-  if ("model" in request && request.model === "missing") throw new EngineError("UNKNOWN_MODEL", "Found missing, expected tiny. Choose another.", { found: "missing", expected: ["tiny"] });
+  if ("model" in request && request.model === "missing")
+    throw new EngineError("UNKNOWN_MODEL", "Found missing, expected tiny. Choose another.", { found: "missing", expected: ["tiny"] });
   return scriptedEngine(seen);
 }
 
@@ -64,7 +65,15 @@ async function* generate(request: GenerateRequest, seen: Seen): AsyncGenerator<G
       await tick();
       ids.push(65 + ids.length);
       seen.produced++;
-      yield { kind: "tokens", ids: ids.slice(-1), text: String.fromCodePoint(ids.at(-1) ?? 0), count: ids.length, kvBytes: 100, fullBytes: 400, elapsedMs: ids.length };
+      yield {
+        kind: "tokens",
+        ids: ids.slice(-1),
+        text: String.fromCodePoint(ids.at(-1) ?? 0),
+        count: ids.length,
+        kvBytes: 100,
+        fullBytes: 400,
+        elapsedMs: ids.length,
+      };
     }
     yield { kind: "done", result: result(ids, request) };
   } finally {

@@ -1,0 +1,64 @@
+// paint: the cache map on a canvas. Colour says bits, height the share that is kept, emptiness eviction. Canvas 2D: cheap
+// enough to redraw whole, and it shows on screenshots.
+
+import { bitStep, type Part, type Slots, shareOf, tokensPerColumn } from "./slots";
+
+/** A row of the map: a layer, or one head of an opened layer. */
+export interface MapRow {
+  readonly layer: number;
+  readonly head: number | undefined;
+}
+
+/** Where things are, in CSS pixels; shared by painting, pointing and the keyboard. */
+export interface Geometry {
+  readonly rows: readonly MapRow[];
+  readonly rowHeight: number;
+  readonly perColumn: number;
+  readonly columns: number;
+  readonly columnWidth: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+export const ROW_GAP = 2;
+
+export function geometry(slots: Slots, opened: ReadonlySet<number>, width: number): Geometry {
+  const rows = Array.from({ length: slots.layers }, (_, layer) => [
+    { layer, head: undefined } as MapRow,
+    ...(opened.has(layer) ? Array.from({ length: slots.heads }, (_, head) => ({ layer, head })) : []),
+  ]).flat();
+  const perColumn = tokensPerColumn(slots.tokens, width);
+  const columns = Math.ceil(slots.tokens / perColumn);
+  const columnWidth = Math.max(1, Math.floor(width / columns));
+  const rowHeight = slots.layers <= 8 ? 24 : 12;
+  return { rows, rowHeight, perColumn, columns, columnWidth, width: columns * columnWidth, height: rows.length * (rowHeight + ROW_GAP) };
+}
+
+export interface Cell {
+  readonly row: number;
+  readonly column: number;
+}
+
+export function paint(canvas: HTMLCanvasElement, slots: Slots, part: Part, shape: Geometry, palette: ReadonlyMap<number, string>): void {
+  const scale = Math.max(1, Math.round(globalThis.devicePixelRatio));
+  canvas.width = shape.width * scale;
+  canvas.height = shape.height * scale;
+  canvas.style.width = `${shape.width}px`;
+  canvas.style.height = `${shape.height}px`;
+  const context = canvas.getContext("2d");
+  if (!context) return;
+  context.scale(scale, scale);
+  shape.rows.forEach((row, r) => {
+    const bottom = r * (shape.rowHeight + ROW_GAP) + shape.rowHeight;
+    for (let column = 0; column < shape.columns; column++) {
+      const start = column * shape.perColumn;
+      const share = shareOf(slots, part, row.layer, row.head, start, start + shape.perColumn);
+      if (share.kept === 0) continue;
+      const height = Math.max(1, Math.round((shape.rowHeight * share.kept) / share.total));
+      context.fillStyle = palette.get(bitStep(share.bits)) ?? "";
+      context.fillRect(column * shape.columnWidth, bottom - height, shape.columnWidth, height);
+    }
+    context.fillStyle = palette.get(0) ?? "";
+    context.fillRect(0, bottom, shape.width, 1);
+  });
+}

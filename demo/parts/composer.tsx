@@ -1,0 +1,72 @@
+// composer: the prompt and its samples. The text stays editable while a run goes on: people prepare the next one.
+
+import { signal, useSignalEffect } from "@preact/signals";
+import { formatCount } from "../format";
+import { SAMPLES } from "../samples";
+import { engine } from "../state/model";
+import { editPrompt, type PromptForm, prompt, promptForm, promptText, sampleName, takeSample } from "../state/settings";
+
+/** Tokens of the prompt as the loaded model counts them; undefined while unknown. */
+export const promptTokens = signal<number | undefined>(undefined);
+
+export function Composer() {
+  useSignalEffect(countSoon);
+  const sample = SAMPLES.find(({ name }) => name === sampleName.value);
+  return (
+    <section class="composer" aria-label="Prompt">
+      <div class="samples">
+        <fieldset>
+          <legend>Start from</legend>
+          {SAMPLES.map((entry) => (
+            <button key={entry.name} type="button" class="pill" aria-pressed={entry.name === sampleName.value} onClick={() => takeSample(entry)}>
+              {entry.title}
+            </button>
+          ))}
+        </fieldset>
+      </div>
+      <p class="muted hint">{sample?.hint ?? "Your own prompt. Both panes get it whole; the compressed cache is compressed once all of it is read."}</p>
+      <label for="prompt" class="visually-hidden">
+        Prompt
+      </label>
+      <textarea id="prompt" rows={11} spellcheck={false} value={promptText.value} onInput={(event) => editPrompt(event.currentTarget.value)} />
+      <div class="under-prompt">
+        <TokenCount />
+        <label class="inline">
+          Send as{" "}
+          <select value={promptForm.value} onChange={(event) => (promptForm.value = event.currentTarget.value as PromptForm)}>
+            <option value="message">a chat message</option>
+            <option value="text">plain text to continue</option>
+          </select>
+        </label>
+      </div>
+    </section>
+  );
+}
+
+function TokenCount() {
+  const count = promptTokens.value;
+  const context = engine.value?.info.model.context;
+  const tooLong = count !== undefined && context !== undefined && count >= context;
+  return (
+    <span class={`figures ${tooLong ? "warning" : "muted"}`} id="token-count" data-tokens={count}>
+      {count === undefined ? "tokens: …" : `${formatCount(count)} tokens`}
+      {tooLong && ` (the model takes ${formatCount(context)})`}
+    </span>
+  );
+}
+
+/** Counts again a moment after the last change; an answer that comes too late is dropped. */
+function countSoon(): () => void {
+  const current = engine.value;
+  const asked = prompt.value;
+  let stale = false;
+  const count = async (): Promise<void> => {
+    const ids = await current?.tokenize(asked).catch(() => undefined);
+    if (!stale) promptTokens.value = ids?.length;
+  };
+  const timer = setTimeout(() => void count(), 200);
+  return () => {
+    stale = true;
+    clearTimeout(timer);
+  };
+}

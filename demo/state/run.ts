@@ -1,0 +1,173 @@
+// run: one press of Run. Generates both panes (in turn or together), then forces B's text through both caches for the drift.
+
+import { computed, type Signal, signal } from "@preact/signals";
+import type { CacheOptions, Engine, GenerateRequest, PresetName } from "../../src/engine-types";
+import { policyChoice } from "../policies";
+import { isAbort, shownError } from "./errors";
+import { applyEvent, type Drift, EMPTY_LANE, type Lane, summarize } from "./lanes";
+import { engine } from "./model";
+import { compressedCache, maxTokens, order, prompt, sampling } from "./settings";
+
+/** One finished attempt of pane B at the current prompt, for the table of attempts. */
+export interface Attempt {
+  readonly policy: PresetName;
+  readonly bytes: number;
+  readonly fullBytes: number;
+  readonly text: string;
+  readonly agreement: number | undefined;
+  readonly meanKl: number | undefined;
+}
+
+export const laneA = signal<Lane>(EMPTY_LANE);
+export const laneB = signal<Lane>(EMPTY_LANE);
+/** The cache B runs with, fixed when the run starts: the controls may move meanwhile. */
+export const runningCache = signal<CacheOptions>({});
+export const running = signal<"both" | "compressed" | undefined>(undefined);
+export const attempts = signal<readonly Attempt[]>([]);
+export const status = signal("");
+/** One text per token of B's (and A's) prompt and output, for the views that need words. */
+export const words = signal<{ readonly a: readonly string[]; readonly b: readonly string[] }>({ a: [], b: [] });
+
+export const canRerunCompressed = computed(() => laneA.value.status === "done" && running.value === undefined);
+
+let controller: AbortController | undefined;
+/** What both panes were given; a rerun of B alone repeats exactly this. */
+let given: Pick<GenerateRequest, "prompt" | "maxTokens" | "temperature" | "seed"> | undefined;
+
+export async function runBoth(): Promise<void> {
+  given = { prompt: prompt.value, maxTokens: maxTokens.value, ...sampling() };
+  attempts.value = [];
+  await run("both", compressedCache());
+}
+
+/** Pane B again on the same prompt; `bytes` gives it exactly so much cache. */
+export async function rerunCompressed(policy?: PresetName, bytes?: number): Promise<void> {
+  if (canRerunCompressed.value) await run("compressed", compressedCache(policy, bytes));
+}
+
+export function stop(): void {
+  controller?.abort();
+}
+
+async function run(which: "both" | "compressed", cache: CacheOptions): Promise<void> {
+  const current = engine.value;
+  if (!current || running.value || !given) return;
+  const signal = (controller = new AbortController()).signal;
+  running.value = which;
+  runningCache.value = cache;
+  if (which === "both") laneA.value = { ...EMPTY_LANE, status: "waiting" };
+  laneB.value = { ...EMPTY_LANE, status: "waiting" };
+  try {
+    const full = (): Promise<void> => generate(current, laneA, { ...given, policy: "full" } as GenerateRequest, signal);
+    const compressed = (): Promise<void> => generate(current, laneB, { ...given, ...cache } as GenerateRequest, signal);
+    if (which === "compressed") await compressed();
+    else if (order.value === "together") await Promise.all([full(), compressed()]);
+    else {
+      await full();
+      await compressed();
+    }
+    await measureDrift(current, cache, signal);
+    recordAttempt(cache);
+  } finally {
+    running.value = undefined;
+    status.value = finalStatus();
+  }
+}
+
+/** Streams one generation into a lane. Screen updates wait for the next frame; figures do not come from here. */
+async function generate(current: Engine, lane: Signal<Lane>, request: GenerateRequest, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) {
+    lane.value = { ...lane.value, status: "stopped" };
+    return;
+  }
+  const screen = new Frame(lane);
+  screen.update((now) => ({ ...now, status: "reading" }));
+  status.value = `${lane === laneA ? "Full" : "Compressed"} cache: reading the prompt`;
+  try {
+    const onProgress: GenerateRequest["onProgress"] = (progress) => screen.update((now) => ({ ...now, prefill: progress }));
+    for await (const event of current.generate({ ...request, signal, onProgress, cacheMap: true })) {
+      if (event.kind === "prefilled") status.value = `${lane === laneA ? "Full" : "Compressed"} cache: writing`;
+      screen.update((now) => applyEvent(now, event));
+    }
+    screen.flush();
+    await splitIntoTokens(current, lane);
+  } catch (error) {
+    screen.update((now) => (isAbort(error) ? { ...now, status: "stopped" } : { ...now, status: "failed", error: shownError(error) }));
+    screen.flush();
+  }
+}
+
+/** Replaces the pieces by one per token, and remembers the words of the prompt for the map. */
+async function splitIntoTokens(current: Engine, lane: Signal<Lane>): Promise<void> {
+  const { promptIds, ids } = lane.value;
+  const texts = await current.detokenize([...promptIds, ...ids]);
+  words.value = lane === laneA ? { ...words.value, a: texts } : { ...words.value, b: texts };
+  lane.value = { ...lane.value, pieces: texts.slice(promptIds.length) };
+}
+
+async function measureDrift(current: Engine, cache: CacheOptions, signal: AbortSignal): Promise<void> {
+  const { status: ended, promptIds, ids } = laneB.value;
+  if (ended !== "done" || ids.length === 0 || signal.aborted) return;
+  let drift: Drift = { status: "running", tokens: [], result: undefined, error: undefined };
+  const show = (change: Partial<Drift>): void => {
+    drift = { ...drift, ...change };
+    laneB.value = { ...laneB.value, drift };
+  };
+  show({});
+  status.value = "Measuring the drift: the same tokens through both caches";
+  try {
+    for await (const event of current.score({ prompt: { ids: [...promptIds, ...ids] }, from: promptIds.length, ...cache, signal })) {
+      if (event.kind === "scored") show({ tokens: [...drift.tokens, ...event.tokens] });
+      else show({ tokens: event.result.tokens, result: event.result, status: "done" });
+    }
+    if (drift.status === "running") show({ status: "stopped" });
+  } catch (error) {
+    show(isAbort(error) ? { status: "stopped" } : { status: "failed", error: shownError(error) });
+  }
+}
+
+function recordAttempt(cache: CacheOptions): void {
+  const { result, drift } = laneB.value;
+  if (!result || result.output.finishReason === "abort") return;
+  const scored = drift?.result;
+  const policy = typeof cache.policy === "string" ? cache.policy : "full";
+  const measured = { bytes: result.kv.bytes, fullBytes: result.kv.fullBytes, agreement: scored?.top1Agreement, meanKl: scored?.meanKl };
+  attempts.value = [...attempts.value, { policy, text: result.output.text.trim(), ...measured }];
+}
+
+function finalStatus(): string {
+  const lanes = [laneA.value, laneB.value];
+  if (lanes.some((lane) => lane.status === "failed")) return "Ended with an error";
+  if (lanes.some((lane) => lane.status === "stopped")) return "Stopped";
+  const summary = summarize(laneB.value.drift?.tokens ?? []);
+  const policy = policyChoice(typeof runningCache.value.policy === "string" ? runningCache.value.policy : "full").title;
+  const same = summary ? `, ${summary.same} of ${summary.count} next tokens the same` : "";
+  return `Done: ${laneB.value.ids.length} tokens with ${policy}${same}`;
+}
+
+/** Collects changes of a lane and shows them once per frame; a hidden tab shows them when flushed. */
+class Frame {
+  #next: Lane;
+  #scheduled = false;
+  #dirty = false;
+  readonly #lane: Signal<Lane>;
+
+  constructor(lane: Signal<Lane>) {
+    this.#lane = lane;
+    this.#next = lane.value;
+  }
+
+  update(change: (lane: Lane) => Lane): void {
+    this.#next = change(this.#next);
+    this.#dirty = true;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    requestAnimationFrame(() => this.flush());
+  }
+
+  flush(): void {
+    this.#scheduled = false;
+    if (this.#dirty) this.#lane.value = this.#next;
+    this.#dirty = false;
+  }
+}

@@ -1,0 +1,54 @@
+// settings: what the person has chosen. Plain signals; the run reads them once when it starts.
+
+import { computed, signal } from "@preact/signals";
+import type { Budget, CacheOptions, PresetName, Prompt, SamplingOptions } from "../../src/engine-types";
+import { policyChoice } from "../policies";
+import { SAMPLES, type Sample } from "../samples";
+
+/** A chat message from the user (special tokens are plain text) or raw text to continue. */
+export type PromptForm = "message" | "text";
+export type RunOrder = "in turn" | "together";
+
+/** Positions of the budget slider, as shares of the 16-bit cache. */
+export const BUDGETS = [0.05, 0.0625, 0.08, 0.1, 0.125, 0.16, 0.2, 0.25, 0.33, 0.5, 0.75, 1] as const;
+
+const first = SAMPLES[0] as Sample;
+
+export const promptText = signal(first.text);
+export const promptForm = signal<PromptForm>(first.form);
+export const sampleName = signal<string | undefined>(first.name);
+export const policy = signal<PresetName>(first.policy);
+export const budgetRatio = signal(first.budget);
+export const maxTokens = signal(first.maxTokens);
+export const temperature = signal(0);
+export const seed = signal(42);
+export const order = signal<RunOrder>("in turn");
+
+export const prompt = computed<Prompt>(() =>
+  promptForm.value === "message" ? { messages: [{ role: "user", content: promptText.value }] } : { text: promptText.value },
+);
+
+export function takeSample(sample: Sample): void {
+  promptText.value = sample.text;
+  promptForm.value = sample.form;
+  policy.value = sample.policy;
+  budgetRatio.value = sample.budget;
+  maxTokens.value = sample.maxTokens;
+  sampleName.value = sample.name;
+}
+
+export function editPrompt(text: string): void {
+  promptText.value = text;
+  sampleName.value = undefined;
+}
+
+export function sampling(): SamplingOptions {
+  return temperature.value > 0 ? { temperature: temperature.value, seed: seed.value } : {};
+}
+
+/** The compressed pane's cache. `bytes` overrides the slider, for comparisons at equal bytes. */
+export function compressedCache(name: PresetName = policy.value, bytes?: number): CacheOptions {
+  if (!policyChoice(name).budgeted) return { policy: name };
+  const budget: Budget = bytes === undefined ? { ratio: budgetRatio.value } : { bytes };
+  return { policy: name, budget };
+}
