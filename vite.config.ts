@@ -21,7 +21,10 @@ export default defineConfig({
 
 /** Serves models/ (byte ranges included) in `vite` and `vite preview`, and copies the tiny model into a build. */
 function serveModels(): Plugin {
-  const files = sirv(join(here, "models"), { dev: true });
+  const files = sirv(join(here, "models"), {
+    dev: true,
+    setHeaders: (response, path) => void (path.endsWith(".gguf") && response.setHeader("Content-Type", "application/octet-stream")),
+  });
   const middleware: Connect.NextHandleFunction = (request, response, next) => {
     const path = new URL(request.url ?? "/", "http://localhost").pathname;
     if (!modelFiles.test(path)) return next();

@@ -22,7 +22,7 @@ const { createServer } = await import("vite");
 const server = await createServer({
   root,
   configFile: false,
-  logLevel: "error",
+  logLevel: "silent",
   appType: "custom",
   server: { middlewareMode: true, hmr: false, watch: null, ws: false },
   optimizeDeps: { noDiscovery: true },

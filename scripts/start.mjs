@@ -21,9 +21,8 @@ console.log(site.address);
 say("Ctrl-C ends it.");
 const download = model ? getModel() : undefined;
 for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"]))
-  process.once(signal, async () => {
+  process.once(signal, () => {
     download?.kill();
-    await site.close();
     process.exit(0);
   });
 
@@ -42,7 +41,7 @@ function options() {
 function getModel() {
   if (existsSync(join(root, "models/cache", `${MODEL}.gguf`))) return undefined;
   say(`getting ${MODEL} in the background; until then, and offline, the page runs the bundled tiny model`);
-  const child = spawn(process.execPath, [join(root, "scripts/run.mjs"), "--no-gpu", "src/node/get-model.ts", MODEL], { cwd: root, stdio: ["ignore", 2, 2] });
+  const child = spawn(process.execPath, [join(root, "scripts/run.mjs"), "--no-gpu", "src/node/model.ts", MODEL], { cwd: root, stdio: ["ignore", "ignore", 2] });
   child.on("exit", (code, signal) => {
     if (code === 0) say(`${MODEL} is there: reload the page to choose it`);
     else if (!signal) say(`${MODEL} could not be had; the page runs the tiny model. Try again with: npm run model -- ${MODEL}`);

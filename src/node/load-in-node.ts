@@ -1,14 +1,21 @@
-// load-in-node: the engine with Dawn under it and its model from disk.
+// load-in-node: the engine with Dawn under it and models from disk, fetched first if the catalogue knows them and they are not here.
 
 import { load } from "../engine";
-import type { Engine, LoadRequest } from "../engine-types";
+import type { Engine, LoadRequest, ModelSource } from "../engine-types";
+import { type ByteSource, blobSource, urlSource } from "../load/byte-source";
+import { fetchModel } from "./fetch-model";
 import { fileSource } from "./file-source";
 import { nodeGpu } from "./open-gpu";
 
-/** The model that comes with the repository. */
-const TINY = "models/tiny/tiny-q8_0.gguf";
-
-/** Loads a model in this process: a path, or a catalogue's name. Throws what openGpu and load throw. */
+/** Loads a model in this process. Throws what fetchModel, nodeGpu and load throw. */
 export async function loadInNode(request: LoadRequest): Promise<Engine> {
-  return load(request, { gpu: await nodeGpu(), open: (source) => fileSource("path" in source ? source.path : TINY) });
+  const { signal, onProgress } = request;
+  const say = (line: string): void => void process.stderr.write(`${line}\n`);
+  async function open(source: ModelSource): Promise<ByteSource> {
+    if ("path" in source) return fileSource(source.path);
+    if ("file" in source) return blobSource(source.file);
+    if ("url" in source) return urlSource(source.url, signal && { signal });
+    return fileSource(await fetchModel(source.model, { say, ...(signal && { signal }), ...(onProgress && { onProgress }) }));
+  }
+  return load(request, { gpu: await nodeGpu(), open });
 }
