@@ -70,6 +70,17 @@ export function chromiumLaunch() {
   return { ...(executablePath && { executablePath }), args: [...CHROMIUM_FLAGS], env: browserEnvironment() };
 }
 
+/** How Playwright launches the Firefox of this machine: over WebDriver BiDi, on the Vulkan driver that Node uses too. */
+export function firefoxLaunch() {
+  const executablePath = findFirefox();
+  return {
+    ...(executablePath && { executablePath }),
+    channel: "moz-firefox",
+    env: { ...browserEnvironment(), ...vulkanEnvironment() },
+    firefoxUserPrefs: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true },
+  };
+}
+
 /** The manifest of a lavapipe that Dawn accepts, or undefined. */
 export function findLavapipe() {
   const version = mesaVersion();
