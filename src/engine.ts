@@ -1,0 +1,166 @@
+// engine: the table of contents. load() gets a model onto a GPU; the engine answers prompts on it, one request at a time or several.
+// Leaves everything else to the folders it names.
+
+import { findModel } from "../models/catalog";
+import type { Engine, EngineInfo, GenerateEvent, GenerateRequest, LoadRequest, MemoryReport, ModelSource, Prompt, ScoreEvent, ScoreRequest } from "./engine-types";
+import { EngineError } from "./errors";
+import { generate } from "./generate/generate";
+import { encodePrompt, type Runtime } from "./generate/runtime";
+import { score } from "./generate/score";
+import { type Gpu, openGpu } from "./gpu/device";
+import { blobSource, type ByteSource, urlSource } from "./load/byte-source";
+import { download, downloadRequest } from "./load/download";
+import { type LoadedModel, loadModel } from "./load/load-model";
+import { Transformer } from "./model/transformer";
+import { ChatTemplate } from "./text/chat-template";
+import { detokenize } from "./text/text-stream";
+import { Tokenizer } from "./text/tokenizer";
+
+/** What differs between a page and Node. */
+export interface Environment {
+  /** Default: navigator.gpu. */
+  readonly gpu?: GPU;
+  /** Opens sources a page cannot: paths, and catalogue names from disk. */
+  readonly open?: (source: ModelSource, request: LoadRequest) => Promise<ByteSource>;
+}
+
+/** Most positions prepared for unless a request asks for more. */
+const DEFAULT_CONTEXT = 8192;
+
+/**
+ * Loads a model. Progress runs through download, verify, upload and compile. On failure or abort nothing stays on the GPU.
+ * Throws NO_WEBGPU, NO_ADAPTER, ADAPTER_LIMITS, UNKNOWN_MODEL, and what reading and uploading a GGUF throw.
+ */
+export async function load(request: LoadRequest, environment: Environment = {}): Promise<Engine> {
+  const started = performance.now();
+  const gpu = await openGpu({ ...(environment.gpu ? { gpu: environment.gpu } : {}), ...(request.without ? { without: request.without } : {}) });
+  let source: ByteSource | undefined;
+  try {
+    source = await openSource(request, environment);
+    const { name, sha256 } = identity(request, source);
+    const model = await loadModel(gpu, source, {
+      ...(request.onProgress ? { onProgress: request.onProgress } : {}),
+      ...(request.signal ? { signal: request.signal } : {}),
+      ...(request.context === undefined ? {} : { context: request.context }),
+      ...(sha256 === undefined ? {} : { sha256 }),
+      verify: true,
+    });
+    const transformer = new Transformer(gpu, model.config, model.weights, Math.min(request.context ?? DEFAULT_CONTEXT, model.config.context));
+    await gpu.kernels.ready((done, total) => request.onProgress?.({ phase: "compile", done, total }));
+    return new LocalEngine(gpu, model, transformer, name, performance.now() - started);
+  } catch (error) {
+    gpu.dispose();
+    throw error;
+  } finally {
+    await source?.close?.();
+  }
+}
+
+async function openSource(request: LoadRequest, environment: Environment): Promise<ByteSource> {
+  if (environment.open && !("file" in request) && !("url" in request)) return environment.open(request, request);
+  if ("file" in request) return blobSource(request.file);
+  const options = request.signal ? { signal: request.signal } : {};
+  if ("url" in request) return urlSource(request.url, options);
+  if ("path" in request) throw new EngineError("BAD_OPTION", `A page cannot open the path ${request.path}. Pass a File, a URL or a catalogue name.`, { field: "path" });
+  const entry = findModel(request.model);
+  if (!entry) throw unknownModel(request.model);
+  return download(downloadRequest(entry, globalThis.location.origin), { ...options, ...(request.onProgress ? { onProgress: request.onProgress } : {}) });
+}
+
+function unknownModel(name: string): EngineError {
+  return new EngineError("UNKNOWN_MODEL", `There is no model ${name} in the catalogue (models/catalog.ts). Use one of its names, or give a GGUF file.`, { found: name });
+}
+
+function identity(request: LoadRequest, source: ByteSource): { name: string; sha256?: string } {
+  if ("model" in request) {
+    const sha256 = findModel(request.model)?.sha256;
+    return { name: request.model, ...(sha256 === undefined ? {} : { sha256 }) };
+  }
+  return { name: source.name, ...("url" in request && request.sha256 !== undefined ? { sha256: request.sha256 } : {}) };
+}
+
+/** The engine in the thread that loaded it. */
+class LocalEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly #runtime: Runtime;
+  #disposed = false;
+
+  constructor(
+    private readonly gpu: Gpu,
+    private readonly model: LoadedModel,
+    private readonly transformer: Transformer,
+    name: string,
+    loadMs: number,
+  ) {
+    const { config } = model;
+    const tokenizer = new Tokenizer(model.tokenizer);
+    let template: ChatTemplate | undefined;
+    this.#runtime = {
+      transformer,
+      tokenizer,
+      context: transformer.context,
+      template: () => {
+        template ??= new ChatTemplate(model.tokenizer.chatTemplate, tokenizer);
+        return template;
+      },
+    };
+    this.info = {
+      model: {
+        name,
+        architecture: config.architecture,
+        sha256: model.sha256 ?? "",
+        layers: config.layers,
+        kvHeads: config.kvHeads,
+        headSize: config.headSize,
+        context: transformer.context,
+        bytes: model.bytes,
+      },
+      adapter: {
+        description: gpu.description,
+        features: [...(gpu.features.f16 ? ["shader-f16"] : []), ...(gpu.features.subgroups ? ["subgroups"] : []), ...(gpu.features.timestamps ? ["timestamp-query"] : [])],
+        software: gpu.software,
+      },
+      loadMs,
+    };
+  }
+
+  async *generate(request: GenerateRequest): AsyncIterable<GenerateEvent> {
+    this.#check();
+    yield* generate(this.#runtime, request);
+  }
+
+  async *score(request: ScoreRequest): AsyncIterable<ScoreEvent> {
+    this.#check();
+    yield* score(this.#runtime, request);
+  }
+
+  async tokenize(prompt: Prompt): Promise<number[]> {
+    this.#check();
+    return encodePrompt(this.#runtime, prompt);
+  }
+
+  async detokenize(ids: readonly number[]): Promise<string[]> {
+    this.#check();
+    return detokenize(this.#runtime.tokenizer, ids);
+  }
+
+  async memory(): Promise<MemoryReport> {
+    this.#check();
+    const { ledger } = this.gpu;
+    const [weights = 0, kv = 0, scratch = 0, staging = 0, readback = 0] = (["weights", "kv", "scratch", "staging", "readback"] as const).map((role) => ledger.bytes({ role }));
+    return { weights, kv, scratch, staging, readback, total: ledger.bytes(), peak: ledger.peak };
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.transformer.dispose();
+    this.model.dispose();
+    this.gpu.dispose();
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new EngineError("DISPOSED", "The engine was disposed. Load it again.");
+    this.gpu.check();
+  }
+}

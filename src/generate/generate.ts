@@ -1,0 +1,113 @@
+// generate: prompt in, tokens out, as they come. Steps run ahead of what has been read back; what lies past an end is dropped.
+
+import { fullBytesPerToken } from "../cache/page-layout";
+import type { FinishReason, GenerateEvent, GenerateRequest } from "../engine-types";
+import { EngineError } from "../errors";
+import { Readback } from "../gpu/readback";
+import { Decoder } from "../model/decoder";
+import { prefill } from "../model/prefill";
+import { TextStream } from "../text/text-stream";
+import { CostMeter, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
+import { resolveMaxTokens, resolveSampling } from "./sampling-options";
+import { Sequence } from "./sequence";
+import { StopSplitter } from "./stop";
+
+/** Steps that may be under way before the first of them is read. */
+const RUN_AHEAD = { software: 2, hardware: 4 } as const;
+
+/** Answers one prompt. Leaving the loop early, or the signal, ends it within one chunk or token; everything is freed then. */
+export async function* generate(runtime: Runtime, request: GenerateRequest): AsyncGenerator<GenerateEvent, void, undefined> {
+  const { transformer, tokenizer } = runtime;
+  const { gpu } = transformer;
+  const sampling = resolveSampling(request);
+  const stops = new StopSplitter(request.stop ?? []);
+  const promptIds = encodePrompt(runtime, request.prompt);
+  const maxTokens = Math.min(resolveMaxTokens(request.maxTokens), runtime.context - promptIds.length);
+  const sequence = new Sequence(transformer, request, promptIds.length + maxTokens);
+  const readback = new Readback(gpu, 8, gpu.software ? RUN_AHEAD.software : RUN_AHEAD.hardware, sequence.cache.plan.owner);
+  let decoder: Decoder | undefined;
+  try {
+    const running = new Decoder(transformer, sequence.cache, sampling, promptIds);
+    decoder = running;
+    const started = performance.now();
+    gpu.ledger.resetPeak();
+    await prefill(transformer, promptIds, [sequence.target()], request);
+    running.sampleFirst(readback);
+    const ids: number[] = [];
+    const text = new TextStream(tokenizer);
+    const output: string[] = [];
+    let prefillMs = 0;
+    let firstAt = 0;
+    let lastAt = 0;
+    let sampled = 1;
+    let finishReason: FinishReason | undefined;
+    const meter = new CostMeter(transformer);
+    const step = (): void => running.step(readback);
+    while (finishReason === undefined) {
+      if (request.signal?.aborted) {
+        finishReason = "abort";
+        break;
+      }
+      while (sampled < maxTokens && readback.pending < readback.depth) {
+        meter.measure(step);
+        sampled++;
+      }
+      const id = checkSample(await readback.take(), ids.length);
+      lastAt = performance.now();
+      if (ids.length === 0) {
+        firstAt = lastAt;
+        prefillMs = firstAt - started;
+        yield { kind: "prefilled", promptIds, prefillMs, kvBytes: sequence.cache.bytes };
+      }
+      ids.push(id);
+      let piece = "";
+      if (tokenizer.endIds.has(id)) finishReason = "stop";
+      else {
+        const shown = stops.push(text.push([id]));
+        piece = shown.text;
+        if (shown.matched !== undefined) finishReason = "stop";
+        else if (ids.length === maxTokens) finishReason = promptIds.length + ids.length >= runtime.context ? "context" : "length";
+      }
+      if (finishReason !== undefined && !stops.ended) piece += endOfText(text, stops);
+      output.push(piece);
+      yield {
+        kind: "tokens",
+        ids: [id],
+        text: piece,
+        count: ids.length,
+        kvBytes: sequence.cache.bytes,
+        fullBytes: (promptIds.length + ids.length) * fullBytesPerToken(transformer.config),
+        elapsedMs: lastAt - firstAt,
+      };
+    }
+    while (readback.pending > 0) await readback.take();
+    const peakBytes = gpu.ledger.peak;
+    yield {
+      kind: "done",
+      result: {
+        prompt: { tokens: promptIds.length, ids: promptIds },
+        output: { text: output.join(""), ids, finishReason },
+        ...(await reportKv(runtime, sequence, peakBytes, request.cacheMap ?? false)),
+        timings: timings(promptIds.length, prefillMs, ids.length, lastAt - firstAt),
+        perToken: meter.perToken(),
+      },
+    };
+  } finally {
+    while (readback.pending > 0) await readback.take().catch(() => undefined);
+    decoder?.dispose();
+    readback.dispose();
+    sequence.dispose();
+  }
+}
+
+/** Id of a sample read back; the second word is 1 if the logits held a NaN or infinity. */
+function checkSample(result: ArrayBuffer, index: number): number {
+  const [id = 0, bad = 0] = new Uint32Array(result);
+  if (bad !== 0) throw new EngineError("BAD_LOGITS", `The logits of new token ${index} hold NaN or infinity. The weights are damaged or this GPU computes wrongly; try another browser or model.`, { index });
+  return id;
+}
+
+function endOfText(text: TextStream, stops: StopSplitter): string {
+  const rest = stops.push(text.flush());
+  return stops.ended ? rest.text : rest.text + stops.flush();
+}

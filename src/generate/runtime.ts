@@ -1,0 +1,81 @@
+// runtime: what every request of a loaded engine shares, and what generate and score both do with a prompt.
+
+import { readCache } from "../cache/cache-report";
+import { fullBytesPerToken } from "../cache/page-layout";
+import type { CacheMap, KvReport, PerToken, Prompt, Timings } from "../engine-types";
+import { EngineError } from "../errors";
+import type { Transformer } from "../model/transformer";
+import type { ChatTemplate } from "../text/chat-template";
+import type { Tokenizer } from "../text/tokenizer";
+import type { Sequence } from "./sequence";
+
+export interface Runtime {
+  readonly transformer: Transformer;
+  readonly tokenizer: Tokenizer;
+  /** Positions prepared for. */
+  readonly context: number;
+  /** Made at its first use: a model without a template still takes raw prompts. */
+  template(): ChatTemplate;
+}
+
+/** The ids of a prompt; checked against vocabulary and context. */
+export function encodePrompt(runtime: Runtime, prompt: Prompt): number[] {
+  const { tokenizer, context } = runtime;
+  const ids = "ids" in prompt ? [...prompt.ids] : "text" in prompt ? tokenizer.encodePrompt(prompt.text) : runtime.template().encode(prompt.messages);
+  if (ids.length === 0) throw new EngineError("BAD_OPTION", "The prompt has no tokens. Give it some text.", { field: "prompt" });
+  const unknown = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokenizer.size));
+  if (unknown !== undefined)
+    throw new EngineError("BAD_OPTION", `The prompt holds the id ${unknown}; this model's vocabulary has ids 0 to ${tokenizer.size - 1}.`, { field: "prompt", found: unknown });
+  if (ids.length >= context)
+    throw new EngineError("CONTEXT_FULL", `The prompt has ${ids.length} tokens; ${context} positions are prepared, one of them for an answer. Shorten it, or load with a larger context.`, {
+      found: ids.length,
+      expected: context - 1,
+    });
+  return ids;
+}
+
+/** Memory of a sequence as it is now, and its map if asked for. Reads the tables back. */
+export async function reportKv(runtime: Runtime, sequence: Sequence, peakBytes: number, withMap: boolean): Promise<{ kv: KvReport; cacheMap?: CacheMap }> {
+  const { config } = runtime.transformer;
+  const { map, bytesByFormat, slotsKept, slotsEvicted } = await readCache(sequence.cache);
+  const fullBytes = sequence.cache.tokens * fullBytesPerToken(config);
+  return { kv: { bytes: sequence.cache.bytes, fullBytes, peakBytes, bytesByFormat, slotsKept, slotsEvicted }, ...(withMap ? { cacheMap: map } : {}) };
+}
+
+/** Speeds. Decoding is counted between the first and the last token: (n - 1) / (t_last - t_first). */
+export function timings(promptTokens: number, prefillMs: number, newTokens: number, decodeMs: number): Timings {
+  return {
+    prefillMs,
+    decodeMs,
+    prefillTokensPerSecond: prefillMs > 0 ? (1000 * promptTokens) / prefillMs : 0,
+    decodeTokensPerSecond: newTokens > 1 && decodeMs > 0 ? (1000 * (newTokens - 1)) / decodeMs : 0,
+  };
+}
+
+/** Counts what decoding costs the host, from the device's own counters. */
+export class CostMeter {
+  #steps = 0;
+  #dispatches = 0;
+  #submits = 0;
+  #objects = 0;
+
+  constructor(private readonly transformer: Transformer) {}
+
+  /** Runs one token's step and adds what it recorded, submitted and created. */
+  measure(step: () => void): void {
+    const { gpu } = this.transformer;
+    const { dispatches, submits } = gpu.counters;
+    const objects = gpu.objectsCreated;
+    step();
+    this.#steps++;
+    this.#dispatches += gpu.counters.dispatches - dispatches;
+    this.#submits += gpu.counters.submits - submits;
+    this.#objects += gpu.objectsCreated - objects;
+  }
+
+  /** Means over the steps; dispatches include the compressions of the ring that fell among them. */
+  perToken(): PerToken {
+    const steps = Math.max(1, this.#steps);
+    return { dispatches: this.#dispatches / steps, submits: this.#submits / steps, objectsCreated: this.#objects / steps };
+  }
+}

@@ -1,0 +1,97 @@
+// sequence: one request's cache and the buffers that live as long as it. Plans the cache from policy and budget, binds its scorers.
+// Leaves to others: running the prompt (prefill), the loop (generate, score).
+
+import type { CacheBuffers } from "../cache/cache-buffers";
+import { planCache } from "../cache/cache-buffers";
+import { KvCache, type RowScores } from "../cache/kv-cache";
+import { fullBytesPerToken } from "../cache/page-layout";
+import { PromptScorer, type ScoreOptions } from "../cache/prompt-scorer";
+import { RingScorer } from "../cache/ring-scorer";
+import { energyOffset, statisticsBytesPerLayer } from "../cache/statistics";
+import type { CacheOptions } from "../engine-types";
+import { StepBuffer } from "../gpu/step";
+import type { Transformer } from "../model/transformer";
+import type { PromptTarget } from "../model/prefill";
+import { layerShares } from "../policy/layer-shares";
+import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
+
+let sequences = 0;
+
+/** A cache with everything its policy needs, from the first token to the last. */
+export class Sequence {
+  readonly policy: Policy;
+  readonly cache: KvCache;
+  /** Bytes of the full 16-bit cache for every token this sequence may hold. */
+  readonly fullBytes: number;
+  readonly #scoreOptions: ScoreOptions | undefined;
+  #ringScorer: RingScorer | undefined;
+  #ringStep: StepBuffer | undefined;
+  #promptScorer: PromptScorer | undefined;
+
+  /** @param tokens prompt and new tokens at most: what a ratio budget is a ratio of */
+  constructor(
+    private readonly transformer: Transformer,
+    options: CacheOptions,
+    tokens: number,
+  ) {
+    const { gpu, config } = transformer;
+    const policy = resolvePolicy(options.policy);
+    this.policy = policy;
+    const { kind } = policy.score;
+    if (kind !== "none") this.#scoreOptions = { kind, futurePositions: policy.score.futurePositions, sinks: policy.sinks, epsilon: policy.score.epsilon, valueNorm: policy.score.valueNorm };
+    this.fullBytes = tokens * fullBytesPerToken(config);
+    const bytes = needsBudget(policy) ? budgetBytes(options.budget, this.fullBytes) : undefined;
+    const plan = planCache(gpu, config, policy, {
+      tokens,
+      layerShares: policy.layerShares ? layerShares(config, (bytes ?? this.fullBytes) / this.fullBytes) : Array<number>(config.layers).fill(1 / config.layers),
+      statisticsBytesPerLayer: this.#scoreOptions ? statisticsBytesPerLayer(config) : 0,
+      owner: `Sequence${sequences++}`,
+      ...(bytes === undefined ? {} : { budgetBytes: bytes }),
+    });
+    this.cache = new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, this.#scoreOptions ? (buffers) => this.#scoreRing(buffers) : undefined);
+  }
+
+  /** What prefill fills: this cache, with the scores of its policy. */
+  target(): PromptTarget {
+    return {
+      cache: this.cache,
+      ...(this.#scoreOptions ? { score: (buffers) => this.#scorePrompt(buffers) } : {}),
+    };
+  }
+
+  dispose(): void {
+    this.#promptScorer?.dispose();
+    this.#ringScorer?.dispose();
+    this.#ringStep?.dispose();
+    this.cache.dispose();
+  }
+
+  #scorePrompt(buffers: Omit<ConstructorParameters<typeof PromptScorer>[3], "owner" | "momentsTarget">): PromptScorer {
+    const { gpu, config } = this.transformer;
+    if (!this.#scoreOptions) throw new TypeError("This policy has no score.");
+    this.#promptScorer = new PromptScorer(gpu, config, this.#scoreOptions, { ...buffers, owner: this.cache.plan.owner, momentsTarget: this.cache.buffers.statistics });
+    return this.#promptScorer;
+  }
+
+  /** Scores of the ring's rows, sinks included in the rows but never judged. */
+  #scoreRing(buffers: CacheBuffers): RowScores {
+    const { gpu, config, decodeBuffers } = this.transformer;
+    if (!this.#scoreOptions) throw new TypeError("This policy has no score.");
+    const { ringSlots, shape, owner } = buffers.plan;
+    const step = new StepBuffer(gpu, owner);
+    this.#ringStep = step;
+    const layers = Array.from({ length: shape.layers }, (_, layer) => ({ keys: buffers.ringKeys(layer), values: buffers.ringValues(layer) }));
+    const scorer = new RingScorer(gpu, config, this.#scoreOptions, { step: step.buffer, qkv: decodeBuffers.qkv, layers, moments: buffers.statistics, ringSlots, owner });
+    this.#ringScorer = scorer;
+    return {
+      scores: () => scorer.importance,
+      stride: ringSlots,
+      queryEnergy: (layer) => ({ buffer: buffers.statistics, offset: energyOffset(config, layer), size: config.kvHeads * 4 }),
+      prepare: (position) => {
+        scorer.prepare(position);
+        step.write({ tokens: 1, firstPosition: position, ringLength: ringSlots });
+      },
+      record: (recorder, layer) => scorer.score(recorder, layer),
+    };
+  }
+}

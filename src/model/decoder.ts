@@ -1,0 +1,87 @@
+// decoder: one token a step over one cache: embed, layers, head, and the sampler that feeds the next step, all in one submit.
+// The host writes one small uniform per step and creates nothing.
+
+import type { KvCache } from "../cache/kv-cache";
+import type { Sampling } from "../generate/sampling-options";
+import type { Readback } from "../gpu/readback";
+import type { Recorder } from "../gpu/recorder";
+import { bindSampler } from "../kernels/sample";
+import type { Transformer } from "./transformer";
+
+interface TokenOp {
+  record(recorder: Recorder, tokens: number): void;
+}
+
+export class Decoder {
+  readonly #embed: TokenOp;
+  readonly #rotate: readonly TokenOp[];
+  readonly #head: TokenOp;
+  readonly #sampler: ReturnType<typeof bindSampler>;
+  readonly #token: GPUBuffer; // id of the token to run next, and the sampler's flag
+  readonly #one = new Uint32Array(1);
+  #sampled = 0;
+
+  /** @param logits where the head writes; the transformer's own by default, where a prompt's last logits stand too */
+  constructor(
+    private readonly transformer: Transformer,
+    private readonly cache: KvCache,
+    private readonly sampling: Sampling,
+    promptIds: readonly number[],
+    logits: GPUBuffer = transformer.logits,
+  ) {
+    const { gpu, config } = transformer;
+    const { owner, shape, ringSlots } = cache.plan;
+    this.#token = gpu.createBuffer("Decoder.token", 8, "scratch", { owner });
+    this.#embed = transformer.bindEmbedding(this.#token, transformer.hidden);
+    this.#rotate = Array.from({ length: shape.layers }, (_, layer) => transformer.bindRotation(cache.buffers.ringKeys(layer), cache.buffers.ringValues(layer), ringSlots));
+    this.#head = transformer.bindHead(logits);
+    this.#sampler = bindSampler(gpu, { logits, vocab: config.vocab, step: transformer.step.buffer, token: this.#token, sampling, recentIds: promptIds, owner });
+  }
+
+  /** Samples from the logits that stand there: the prompt's last. */
+  sampleFirst(readback: Readback): void {
+    const { gpu, step } = this.transformer;
+    step.write({ tokens: 1, seed: this.sampling.seed, index: this.#sampled++ });
+    const recorder = gpu.record("Decoder.first");
+    this.#sampler.record(recorder);
+    readback.copy(recorder, this.#token);
+    recorder.submit();
+  }
+
+  /** Runs the token sampled last and samples the next. One submit. */
+  step(readback: Readback): void {
+    const recorder = this.#record();
+    this.#sampler.record(recorder);
+    readback.copy(recorder, this.#token);
+    recorder.submit();
+  }
+
+  /** Runs a token that the caller chose; its successor's logits stand in the head's output. One submit. */
+  force(id: number): void {
+    this.#one[0] = id;
+    this.transformer.gpu.write(this.#token, 0, this.#one);
+    this.#record().submit();
+  }
+
+  dispose(): void {
+    this.#sampler.dispose();
+    this.transformer.gpu.destroyBuffer(this.#token);
+  }
+
+  #record(): Recorder {
+    const { transformer, cache } = this;
+    const { compress, ...step } = cache.advance();
+    transformer.step.write({ ...step, seed: this.sampling.seed, index: this.#sampled++ });
+    const recorder = transformer.gpu.record("Decoder.step");
+    if (compress) cache.recordCompression(recorder);
+    this.#embed.record(recorder, 1);
+    for (let layer = 0; layer < transformer.config.layers; layer++) {
+      transformer.recordProjections(recorder, layer);
+      this.#rotate[layer]?.record(recorder, 1);
+      cache.recordAttention(recorder, layer);
+      transformer.recordFeedForward(recorder, layer);
+    }
+    this.#head.record(recorder, 1);
+    return recorder;
+  }
+}
