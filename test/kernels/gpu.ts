@@ -2,8 +2,12 @@
 
 import { type Gpu, openGpu } from "../../src/gpu/device";
 
+/** Dawn's instances: one that is collected while its device lives takes the process with it. */
+const instances: GPU[] = [];
+
 /** A device of one's own; dispose it in afterAll. */
 export async function testGpu(without: readonly ("shader-f16" | "subgroups")[] = []): Promise<Gpu> {
   const gpu = typeof window === "undefined" ? await (await import("../../src/node/open-gpu")).nodeGpu() : navigator.gpu;
+  instances.push(gpu);
   return openGpu({ gpu, without });
 }

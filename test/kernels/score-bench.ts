@@ -1,0 +1,98 @@
+// score-bench: puts a scoring case on the device and runs a PromptScorer over it in chunks, as a prefill does.
+
+import { PromptScorer, type ScoreOptions } from "../../src/cache/prompt-scorer";
+import type { Gpu } from "../../src/gpu/device";
+import { StepBuffer } from "../../src/gpu/step";
+import { type KeyStorage, momentsLayout, type ScoringDims } from "../../src/kernels/scoring";
+import type { Numbers } from "../reference/expected-attention";
+import { packHalves, type ScoringCase } from "../reference/scoring-case";
+
+export interface Scored {
+  readonly importance: Float32Array; // (G, T)
+  readonly queryEnergy: Float32Array; // (G)
+  readonly moments: Float32Array; // (G, 7 D/2 + 4)
+}
+
+export interface ScoreRun {
+  readonly chunk?: number;
+  readonly storage?: KeyStorage;
+  /** Spare rows per head of the key and value buffers. */
+  readonly spare?: number;
+}
+
+export function scoringDims({ dims, rope }: ScoringCase): ScoringDims {
+  return { heads: dims.H, kvHeads: dims.G, headSize: dims.D, rope };
+}
+
+export async function scorePrompt(
+  gpu: Gpu,
+  given: ScoringCase,
+  options: ScoreOptions,
+  { chunk = 32, storage = "f16", spare = 3 }: ScoreRun = {},
+): Promise<Scored> {
+  const { T, H, G, D } = given.dims;
+  const capacity = T + spare;
+  const step = new StepBuffer(gpu, "test");
+  const width = (H + 2 * G) * D;
+  const qkv = gpu.createBuffer("test.qkv", chunk * width * 4, "scratch");
+  const rotated = gpu.createBuffer("test.rotated", chunk * H * D * 4, "scratch");
+  const keys = uploadSlots(gpu, given.keys, given.dims, capacity, storage);
+  const values = uploadSlots(gpu, given.values, given.dims, capacity, storage);
+  const target = gpu.createBuffer("test.moments", 2 * momentsLayout(scoringDims(given)).layerBytes, "kv");
+  const scorer = new PromptScorer(gpu, scoringDims(given), options, {
+    step: step.buffer,
+    qkv,
+    rotated,
+    keys,
+    values,
+    capacity,
+    promptTokens: T,
+    owner: "test",
+    momentsTarget: target,
+    keyStorage: storage,
+  });
+  await gpu.kernels.ready();
+  const created = gpu.objectsCreated;
+  for (let first = 0; first < T; first += chunk) {
+    const tokens = Math.min(chunk, T - first);
+    step.write({ tokens, firstRow: first, firstPosition: first, keyRow: first, context: first + tokens });
+    const rows = new Float32Array(tokens * width).map((_, n) =>
+      n % width < H * D ? given.queries[(first + Math.floor(n / width)) * H * D + (n % width)]! : 1e6,
+    );
+    gpu.write(qkv, 0, rows);
+    gpu.write(rotated, 0, Float32Array.from(given.rotated.subarray(first * H * D, (first + tokens) * H * D)));
+    const recorder = gpu.record();
+    if (first === 0) scorer.begin(recorder, 1);
+    scorer.gather(recorder, tokens, first);
+    if (first + tokens === T) scorer.finish(recorder);
+    recorder.submit();
+  }
+  if (gpu.objectsCreated !== created) throw new Error(`recording made ${gpu.objectsCreated - created} GPU objects`);
+  const floats = async (buffer: GPUBuffer, offset: number, count: number): Promise<Float32Array> =>
+    new Float32Array(await gpu.read(buffer, offset, count * 4)).subarray(0, count); // buffers have at least 16 bytes
+  const layout = momentsLayout(scoringDims(given));
+  const result = {
+    importance: await floats(scorer.importance, 0, G * T),
+    queryEnergy: await floats(scorer.queryEnergy, 0, G),
+    moments: await floats(target, layout.layerBytes, G * layout.floats),
+  };
+  scorer.dispose();
+  step.dispose();
+  for (const buffer of [qkv, rotated, keys, values, target]) gpu.destroyBuffer(buffer);
+  return result;
+}
+
+/** (G, T, D) rows as (G, capacity, D) in the storage asked for. Spare rows are NaN: nothing may read them. */
+export function uploadSlots(gpu: Gpu, rows: Numbers, { T, G, D }: { T: number; G: number; D: number }, capacity: number, storage: KeyStorage): GPUBuffer {
+  const buffer = gpu.createBuffer("test.slots", G * capacity * D * (storage === "f16" ? 2 : 4), "staging");
+  for (let g = 0; g < G; g++) {
+    const head = Array.from({ length: capacity * D }, (_, n) => (n < T * D ? (rows[g * T * D + n] ?? Number.NaN) : Number.NaN));
+    if (storage === "f32") gpu.write(buffer, g * capacity * D * 4, Float32Array.from(head));
+    else {
+      const packed = new Uint32Array((capacity * D) / 2).fill(0x7e007e00);
+      packed.set(packHalves(head.slice(0, T * D)));
+      gpu.write(buffer, g * capacity * D * 2, packed);
+    }
+  }
+  return buffer;
+}
