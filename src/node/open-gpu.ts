@@ -3,6 +3,9 @@
 
 import { EngineError } from "../errors";
 
+/** Dawn's one instance. Kept for good: an instance that is collected while its device lives takes the process with it (webgpu 0.6.2). */
+const kept: { gpu?: GPU } = {};
+
 /**
  * Dawn's entry point, checked to offer an adapter. End the process with process.exit: Dawn's threads keep it alive.
  * Throws NO_WEBGPU if the package cannot be loaded, NO_ADAPTER if no driver answers.
@@ -17,7 +20,8 @@ export async function nodeGpu(): Promise<GPU> {
     );
   });
   if (typeof GPUBufferUsage === "undefined") Object.assign(globalThis, globals);
-  const gpu = create([]);
+  kept.gpu ??= create([]);
+  const { gpu } = kept;
   const adapter = await gpu.requestAdapter().catch(() => null);
   if (!adapter)
     throw new EngineError(
