@@ -3,11 +3,13 @@
 
 import { type WeightKind, WORDS_PER_UNIT } from "../../src/model/weights";
 
+/** One word's bytes, little-endian. */
+const view = new DataView(new ArrayBuffer(4));
+
 /** Element (row, col) of a matrix in unit layout. `stride` is paddedRows. */
 export function weightAt(kind: WeightKind, words: Uint32Array, stride: number, row: number, col: number): number {
   const unit = Math.floor(col / 32);
   const element = col % 32;
-  const view = new DataView(new ArrayBuffer(4));
   const word = (j: number): DataView => {
     view.setUint32(0, words[(unit * WORDS_PER_UNIT[kind] + j) * stride + row] as number, true);
     return view;
