@@ -80,14 +80,16 @@ function aptSources() {
 }
 
 /**
- * The mirrors of a sources file that serve `release` itself, in either of apt's formats.
+ * The mirrors of a sources file that serve `release` itself (component main: not a third party's packages for it), in either of apt's formats.
  * @param {string} text @param {string} release @returns {{ uri: string, signedBy: string | undefined }[]}
  */
 export function mirrors(text, release) {
-  const lines = [...text.matchAll(/^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)/gm)]
-    .filter((line) => line[3] === release)
+  const lines = [...text.matchAll(/^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.*)$/gm)]
+    .filter((line) => line[3] === release && /\bmain\b/.test(line[4] ?? ""))
     .map((line) => ({ uri: line[2] ?? "", signedBy: line[1]?.match(/signed-by=(\S+)/)?.[1] }));
-  const stanzas = text.split(/\n\s*\n/).filter((stanza) => field(stanza, "Suites")?.split(/\s+/).includes(release) && field(stanza, "Types")?.includes("deb"));
+  const stanzas = text
+    .split(/\n\s*\n/)
+    .filter((stanza) => field(stanza, "Suites")?.split(/\s+/).includes(release) && field(stanza, "Components")?.includes("main"));
   return [...lines, ...stanzas.map((stanza) => ({ uri: field(stanza, "URIs")?.split(/\s+/)[0] ?? "", signedBy: field(stanza, "Signed-By") }))];
 }
 
