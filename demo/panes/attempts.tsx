@@ -30,10 +30,10 @@ export function Attempts() {
           <tbody>
             <tr>
               <th scope="row">Full</th>
-              <td>{formatMemory(full.kv.bytes)}</td>
-              <td>{formatRatio(full.kv.fullBytes / full.kv.bytes)}</td>
-              <td>reference</td>
-              <td>reference</td>
+              <td data-label="KV">{formatMemory(full.kv.bytes)}</td>
+              <td data-label="Smaller">{formatRatio(full.kv.fullBytes / full.kv.bytes)}</td>
+              <td data-label="Same next token">reference</td>
+              <td data-label="Mean KL">reference</td>
               <td class="answer">{full.output.text.trim()}</td>
             </tr>
             {rows.map((row, i) => (
@@ -56,10 +56,10 @@ function AttemptRow({ row, reference }: { row: Attempt; reference: string }) {
   return (
     <tr data-policy={row.policy} data-bytes={row.bytes}>
       <th scope="row">{policyChoice(row.policy).title}</th>
-      <td>{formatMemory(row.bytes)}</td>
-      <td>{formatRatio(row.fullBytes / row.bytes)}</td>
-      <td>{row.agreement === undefined ? "not measured" : formatPercent(row.agreement)}</td>
-      <td>{row.meanKl === undefined ? "not measured" : formatNats(row.meanKl)}</td>
+      <td data-label="KV">{formatMemory(row.bytes)}</td>
+      <td data-label="Smaller">{formatRatio(row.fullBytes / row.bytes)}</td>
+      <td data-label="Same next token">{row.agreement === undefined ? "not measured" : formatPercent(row.agreement)}</td>
+      <td data-label="Mean KL">{row.meanKl === undefined ? "not measured" : formatNats(row.meanKl)}</td>
       <td class="answer">
         {same && <span class="chip good">as full</span>} {row.text}
       </td>

@@ -17,12 +17,7 @@ export function LaneFigures({ lane }: { lane: Lane }) {
         title={kvBytes === undefined ? "" : `${formatCount(kvBytes)} bytes`}
         strong
       />
-      <Figure
-        name="ratio"
-        label="against 16 bits"
-        value={times === undefined ? undefined : `${formatRatio(times)} ${times >= 1 ? "smaller" : "of it"}`}
-        data={times}
-      />
+      <Figure name="ratio" label="against 16 bits" value={times === undefined ? undefined : size(times)} data={times} />
       <Figure
         name="speed"
         label="tokens/s"
@@ -38,6 +33,11 @@ export function LaneFigures({ lane }: { lane: Lane }) {
       />
     </dl>
   );
+}
+
+/** From 5 % on it is worth saying which is the smaller one. */
+function size(times: number): string {
+  return times >= 1.05 ? `${formatRatio(times)} smaller` : `${formatRatio(1 / times)} the size`;
 }
 
 interface FigureProps {

@@ -43,6 +43,7 @@ function LaneText({ id, lane, busy, splitAt }: { id: string; lane: Lane; busy: b
     if (element && busy && element.scrollHeight - element.scrollTop - element.clientHeight < 120) element.scrollTop = element.scrollHeight;
   }, [lane.pieces.length, busy]);
   const scored = lane.drift?.tokens ?? [];
+  const endAt = endToken(lane);
   return (
     <section
       class="lane-text"
@@ -64,7 +65,7 @@ function LaneText({ id, lane, busy, splitAt }: { id: string; lane: Lane; busy: b
           }
           onPointerEnter={id === "b" && scored.length > 0 ? () => (pointedToken.value = i) : undefined}
         >
-          {piece}
+          {i === endAt ? <i class="end-token">end</i> : piece}
         </span>
       ))}
       {busy && lane.pieces.length > 0 && <span class="caret" aria-hidden="true" />}
@@ -72,6 +73,12 @@ function LaneText({ id, lane, busy, splitAt }: { id: string; lane: Lane; busy: b
       {lane.result?.output.finishReason === "context" && <span class="muted"> (the context is full)</span>}
     </section>
   );
+}
+
+/** Index of the token that ended the answer: one of the ids, but not a part of the text. */
+function endToken({ pieces, ids, result }: Lane): number | undefined {
+  if (result?.output.finishReason !== "stop" || pieces.length !== ids.length) return undefined;
+  return pieces.slice(0, -1).join("") === result.output.text ? pieces.length - 1 : undefined;
 }
 
 function placeholder(lane: Lane): string {

@@ -115,7 +115,7 @@ function NumberField({ label, value, min, max, step, disabled, onChange }: Numbe
   };
   return (
     <label class="field">
-      <span>{label}</span>
+      <span class="field-name">{label}</span>
       <input type="number" value={value} min={min} max={max} step={step} disabled={disabled ?? false} onChange={(event) => change(event.currentTarget)} />
     </label>
   );
