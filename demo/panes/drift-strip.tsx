@@ -35,7 +35,7 @@ export function DriftStrip({ drift, pieces }: { drift: Drift | undefined; pieces
         ))}
       </div>
       <p class="readout figures" aria-live="polite">
-        {pointed && at !== undefined ? readout(pointed, at, pieces) : (summary ? "" : "…") || <Key />}
+        {pointed && at !== undefined ? readout(pointed, at, pieces, drift.preferred) : (summary ? "" : "…") || <Key />}
       </p>
       {summary && <Summary summary={summary} />}
       {drift.error && <ErrorCard title="The drift could not be measured." error={drift.error} />}
@@ -64,9 +64,12 @@ function Key() {
   );
 }
 
-function readout(token: ScoredToken, at: number, pieces: readonly string[]): string {
+function readout(token: ScoredToken, at: number, pieces: readonly string[], preferred: Drift["preferred"]): string {
   const text = visibleToken(pieces[at] ?? "");
-  return `Token ${at + 1} “${text}”: KL ${formatNats(token.kl)}; log-probability ${token.logprob.toFixed(3)} compressed, ${token.fullLogprob.toFixed(3)} full${token.top1 ? "" : "; the full cache prefers another token"}`;
+  const said = `Token ${at + 1} “${text}”: KL ${formatNats(token.kl)}; log-probability ${token.logprob.toFixed(3)} compressed, ${token.fullLogprob.toFixed(3)} full`;
+  if (token.top1) return said;
+  const name = (id: number): string => `“${visibleToken(preferred.get(id) ?? `token id ${id}`)}”`;
+  return `${said}. The full cache prefers ${name(token.fullFirst)}, the compressed one ${name(token.first)}`;
 }
 
 function Summary({ summary }: { summary: DriftSummary }) {

@@ -33,6 +33,8 @@ export interface Drift {
   readonly status: "running" | "done" | "stopped" | "failed";
   readonly tokens: readonly ScoredToken[];
   readonly result: ScoreResult | undefined;
+  /** Texts of the tokens that either cache put first where they disagree. */
+  readonly preferred: ReadonlyMap<number, string>;
   readonly error: EngineError | undefined;
 }
 

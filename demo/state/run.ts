@@ -108,7 +108,7 @@ async function splitIntoTokens(current: Engine, lane: Signal<Lane>): Promise<voi
 async function measureDrift(current: Engine, cache: CacheOptions, signal: AbortSignal): Promise<void> {
   const { status: ended, promptIds, ids } = laneB.value;
   if (ended !== "done" || ids.length === 0 || signal.aborted) return;
-  let drift: Drift = { status: "running", tokens: [], result: undefined, error: undefined };
+  let drift: Drift = { status: "running", tokens: [], result: undefined, preferred: new Map(), error: undefined };
   const show = (change: Partial<Drift>): void => {
     drift = { ...drift, ...change };
     laneB.value = { ...laneB.value, drift };
@@ -121,6 +121,9 @@ async function measureDrift(current: Engine, cache: CacheOptions, signal: AbortS
       else show({ tokens: event.result.tokens, result: event.result, status: "done" });
     }
     if (drift.status === "running") show({ status: "stopped" });
+    const rivals = [...new Set(drift.tokens.filter((token) => !token.top1).flatMap((token) => [token.first, token.fullFirst]))];
+    const texts = await current.detokenize(rivals);
+    show({ preferred: new Map(rivals.map((id, i) => [id, texts[i] ?? ""])) });
   } catch (error) {
     show(isAbort(error) ? { status: "stopped" } : { status: "failed", error: shownError(error) });
   }

@@ -42,7 +42,7 @@ function scriptedEngine(seen: Seen): Engine {
     info: INFO,
     generate: (request) => generate(request, seen),
     async *score(request) {
-      const tokens: ScoredToken[] = [{ id: request.from, logprob: -1, fullLogprob: -0.5, kl: 0.25, top1: true }];
+      const tokens: ScoredToken[] = [{ id: request.from, logprob: -1, fullLogprob: -0.5, kl: 0.25, top1: true, first: 9, fullFirst: 9 }];
       yield { kind: "scored", tokens };
       throw new EngineError("BAD_LOGITS", "Found NaN at layer 1, expected numbers. Load the model again.", { layer: 1 });
     },

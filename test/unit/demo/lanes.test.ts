@@ -38,7 +38,7 @@ test("text collects in pieces, empty ones leave no span", () => {
 });
 
 test("drift is summed up by its own definition, and an empty one is not zero", () => {
-  const scored = (kl: number, top1: boolean): ScoredToken => ({ id: 0, logprob: 0, fullLogprob: 0, kl, top1 });
+  const scored = (kl: number, top1: boolean): ScoredToken => ({ id: 0, logprob: 0, fullLogprob: 0, kl, top1, first: 0, fullFirst: top1 ? 0 : 1 });
   expect(summarize([])).toBeUndefined();
   expect(summarize([scored(0.1, true), scored(0.5, false), scored(0, true)])).toEqual({
     same: 2,
