@@ -16,7 +16,7 @@ import { createScoreParams, type KeyStorage, momentsLayout, type ScoringDims, WI
 import { slotNorms } from "../kernels/slot-norms";
 import { windowAttention } from "../kernels/window-attention";
 import { windowNormalizers } from "../kernels/window-normalizers";
-import { futureRotation } from "../policy/future-rotation";
+import { futureRotation } from "./future-rotation";
 
 export interface ScoreOptions {
   /** expected-attention: kvpress's score. ensemble: EA/4 + SnapKV/4 + key diversity/2, sum 1 over a head's slots (methods.md 10.3). */

@@ -1,10 +1,10 @@
 // prompt-scorer: the whole chain of scoring kernels against the f64 references, and against numbers of kvpress itself.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { futureRotation } from "../../src/cache/future-rotation";
 import type { ScoreOptions } from "../../src/cache/prompt-scorer";
 import type { Gpu } from "../../src/gpu/device";
 import type { RopePairing } from "../../src/model/model-config";
-import { futureRotation } from "../../src/policy/future-rotation";
 import { ensemble } from "../reference/ensemble";
 import { type Dims, expectedAttention, expectedLogits, keepSet, queryMoments, rotateMoments, weighByValueNorm } from "../reference/expected-attention";
 import { condensedLogits, logNormalizers, poolMoments, queryEnergy } from "../reference/group-moments";

@@ -2,7 +2,6 @@
 // Slow and obvious. Arrays are flat; sinks have score 0 everywhere.
 
 import type { RopePairing } from "../../src/model/model-config";
-import { pairChannels } from "../../src/policy/future-rotation";
 
 export type Numbers = Float64Array | Float32Array | readonly number[];
 
@@ -54,7 +53,7 @@ export function rotateMoments({ mean, covariance }: Moments, rotation: Numbers, 
 export function rotationMatrix(rotation: Numbers, pairing: RopePairing, D: number): Float64Array {
   const R = new Float64Array(D * D);
   for (let pair = 0; pair < D / 2; pair++) {
-    const [x, y] = pairChannels({ pairing }, D, pair);
+    const [x, y] = pairChannels(pairing, D, pair);
     const cos = rotation[2 * pair] ?? Number.NaN;
     const sin = rotation[2 * pair + 1] ?? Number.NaN;
     R[x * D + x] = cos;
@@ -108,6 +107,11 @@ export function keepSet(scores: Numbers, head: number, keep: number, { T, sinks 
   const score = (t: number): number => (t < sinks ? Number.POSITIVE_INFINITY : (scores[head * T + t] ?? Number.NaN));
   const order = Array.from({ length: T }, (_, t) => t).sort((a, b) => (score(a) === score(b) ? a - b : score(b) - score(a)));
   return order.slice(0, keep).sort((a, b) => a - b);
+}
+
+/** Channels (x, y) of a RoPE pair. */
+export function pairChannels(pairing: RopePairing, D: number, pair: number): readonly [number, number] {
+  return pairing === "half" ? [pair, pair + D / 2] : [2 * pair, 2 * pair + 1];
 }
 
 export function softmax(row: Numbers): number[] {

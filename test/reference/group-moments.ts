@@ -1,8 +1,7 @@
 // group-moments (reference, f64): the condensed moments kept for decoding, scores of later keys from them, and their running update.
 
 import type { RopePairing } from "../../src/model/model-config";
-import { pairChannels } from "../../src/policy/future-rotation";
-import { type Dims, expectedLogits, type Moments, type Numbers, rotateMoments } from "./expected-attention";
+import { type Dims, expectedLogits, type Moments, type Numbers, pairChannels, rotateMoments } from "./expected-attention";
 import { keyDiversity } from "./key-diversity";
 
 /** All queries of a group's heads taken as one sample: (G, D) means and (G, D, D) covariances. */
@@ -23,9 +22,7 @@ export function poolMoments({ mean, covariance }: Moments, { H, G, D }: Dims): M
 
 /** Covariances between channels of different RoPE pairs set to 0. */
 export function keepBlocks({ mean, covariance }: Moments, pairing: RopePairing, D: number): Moments {
-  const partner = new Map(
-    Array.from({ length: D / 2 }, (_, pair) => pairChannels({ pairing }, D, pair)).flatMap(([x, y]) => [[x, y] as const, [y, x] as const]),
-  );
+  const partner = new Map(Array.from({ length: D / 2 }, (_, pair) => pairChannels(pairing, D, pair)).flatMap(([x, y]) => [[x, y] as const, [y, x] as const]));
   return { mean, covariance: covariance.map((c, n) => (n % D === Math.floor(n / D) % D || partner.get(n % D) === Math.floor(n / D) % D ? c : 0)) };
 }
 

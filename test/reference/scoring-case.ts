@@ -1,8 +1,8 @@
 // scoring-case: seeded queries, keys and values that stress the scores: correlated channels, means far from zero, an outlier key.
 
+import { futureRotation } from "../../src/cache/future-rotation";
 import type { RopeConfig, RopePairing } from "../../src/model/model-config";
-import { futureRotation, pairChannels } from "../../src/policy/future-rotation";
-import type { Dims, Numbers } from "./expected-attention";
+import { type Dims, type Numbers, pairChannels } from "./expected-attention";
 
 export interface ScoringCase {
   readonly dims: Dims;
@@ -55,7 +55,7 @@ export function rotateRows(rows: Numbers, rope: RopeConfig, { H, D }: Pick<Dims,
   for (let start = 0; start < rows.length; start += D) {
     const turn = futureRotation(rope, D, first + Math.floor(start / (H * D)), 1);
     for (let pair = 0; pair < D / 2; pair++) {
-      const [x, y] = pairChannels(rope, D, pair);
+      const [x, y] = pairChannels(rope.pairing, D, pair);
       const [cos, sin] = [turn[2 * pair]!, turn[2 * pair + 1]!];
       const [a, b] = [rows[start + x] ?? Number.NaN, rows[start + y] ?? Number.NaN];
       rotated[start + x] = cos * a - sin * b;

@@ -1,7 +1,7 @@
 // kvpress-golden: the f64 references reproduce numbers and keep-sets that kvpress itself computed.
 
 import { describe, expect, test } from "vitest";
-import { futureRotation } from "../../../src/policy/future-rotation";
+import { futureRotation } from "../../../src/cache/future-rotation";
 import {
   type Dims,
   expectedAttention,

@@ -1,8 +1,8 @@
 // future-rotation: the closed form against a plain average, for every way a model scales its RoPE.
 
-import { expect, test } from "vitest";
+import { test } from "vitest";
+import { futureRotation } from "../../../src/cache/future-rotation";
 import type { RopeConfig } from "../../../src/model/model-config";
-import { futureRotation, pairChannels } from "../../../src/policy/future-rotation";
 import { expectClose, tolerances } from "../../tolerances";
 
 const D = 64;
@@ -24,19 +24,4 @@ test.each([
       average[2 * pair + 1]! += (rope.magnitude * Math.sin(angle)) / count;
     }
   expectClose(futureRotation(rope, D, first, count), average, tolerances.f64);
-});
-
-test("pairs of channels", () => {
-  expect([0, 1, 2, 3].map((pair) => pairChannels({ pairing: "neighbour" }, 8, pair))).toEqual([
-    [0, 1],
-    [2, 3],
-    [4, 5],
-    [6, 7],
-  ]);
-  expect([0, 1, 2, 3].map((pair) => pairChannels({ pairing: "half" }, 8, pair))).toEqual([
-    [0, 4],
-    [1, 5],
-    [2, 6],
-    [3, 7],
-  ]);
 });

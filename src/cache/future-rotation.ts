@@ -20,8 +20,3 @@ export function futureRotation(rope: RopeConfig, headSize: number, first: number
   }
   return rotation;
 }
-
-/** Channels (x, y) of a pair. */
-export function pairChannels(rope: Pick<RopeConfig, "pairing">, headSize: number, pair: number): readonly [number, number] {
-  return rope.pairing === "half" ? [pair, pair + headSize / 2] : [2 * pair, 2 * pair + 1];
-}

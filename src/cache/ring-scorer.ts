@@ -1,0 +1,72 @@
+// ring-scorer: importance of the tokens in the ring when they are compressed while decoding, on the scale of the prompt's scores, from the
+// condensed moments a PromptScorer left behind; and keeps those moments following the queries of the text being written.
+
+import type { Gpu } from "../gpu/device";
+import type { BufferView } from "../gpu/kernel";
+import type { Op, Recorder } from "../gpu/recorder";
+import { ringScores } from "../kernels/ring-scores";
+import { type KeyStorage, momentsLayout, type ScoringDims } from "../kernels/scoring";
+import { updateMoments } from "../kernels/update-moments";
+import { futureRotation } from "./future-rotation";
+import type { ScoreOptions } from "./prompt-scorer";
+
+/** Tokens that count towards the running query statistics at most: older ones fade with this time constant. */
+const MEMORY_TOKENS = 1024;
+
+export interface RingBuffers {
+  readonly step: GPUBuffer;
+  readonly qkv: BufferView; // one row, (H + 2G) D f32, before RoPE
+  /** The ring's keys and values per layer, (G, ringSlots, D/2) f16 pairs. */
+  readonly layers: readonly { readonly keys: BufferView; readonly values: BufferView }[];
+  /** Condensed moments, momentsLayout(config).layerBytes a layer, as PromptScorer wrote them. */
+  readonly moments: GPUBuffer;
+  readonly ringSlots: number;
+  readonly owner: string;
+  /** f32 in tests only. */
+  readonly keyStorage?: KeyStorage;
+}
+
+export class RingScorer {
+  readonly importance: GPUBuffer; // (G, ringSlots) f32 of the layer last recorded; 0 past step.ringLength
+  readonly #rotation: GPUBuffer; // (D/2) vec2f
+  readonly #score: readonly Op[];
+  readonly #observe: readonly Op[];
+
+  constructor(
+    private readonly gpu: Gpu,
+    private readonly dims: ScoringDims,
+    private readonly options: ScoreOptions,
+    buffers: RingBuffers,
+  ) {
+    const { step, qkv, ringSlots: slots, owner, keyStorage: storage = "f16" } = buffers;
+    const { valueNorm, epsilon } = options;
+    const { layerBytes, floats } = momentsLayout(dims);
+    this.importance = gpu.createBuffer(`${owner}.ringImportance`, dims.kvHeads * slots * 4, "scratch", { owner });
+    this.#rotation = gpu.createBuffer(`${owner}.ringRotation`, dims.headSize * 4, "scratch", { owner });
+    const momentsOf = (layer: number): BufferView => ({ buffer: buffers.moments, offset: layer * layerBytes, size: dims.kvHeads * floats * 4 });
+    const shared = { step, rotation: this.#rotation, importance: this.importance, slots, ensemble: options.kind === "ensemble", valueNorm, epsilon, storage };
+    this.#score = buffers.layers.map(({ keys, values }, layer) => ringScores(gpu, dims, { ...shared, keys, values, moments: momentsOf(layer) }));
+    this.#observe = buffers.layers.map((_, layer) => updateMoments(gpu, dims, { qkv, moments: momentsOf(layer), limit: MEMORY_TOKENS }));
+  }
+
+  /** Before the submit that scores: `position` is the next one to be decoded, the first of the future the scores look into. */
+  prepare(position: number): void {
+    const { rope, headSize } = this.dims;
+    this.gpu.write(this.#rotation, 0, Float32Array.from(futureRotation(rope, headSize, position, this.options.futurePositions)));
+  }
+
+  /** Writes importance of one layer's ring. */
+  score(recorder: Recorder, layer: number): void {
+    this.#score[layer]?.record(recorder);
+  }
+
+  /** Takes the current token's queries (row 0 of qkv) into the layer's moments. Optional: without it they stay the prompt's. */
+  observe(recorder: Recorder, layer: number): void {
+    this.#observe[layer]?.record(recorder);
+  }
+
+  dispose(): void {
+    this.gpu.destroyBuffer(this.importance);
+    this.gpu.destroyBuffer(this.#rotation);
+  }
+}
