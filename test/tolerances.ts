@@ -12,8 +12,15 @@ export interface Tolerance {
 export const tolerances = {
   f64: { atol: 1e-12, rtol: 1e-10, because: "two orders of the same f64 sums" },
   printed6: { atol: 1e-12, rtol: 1e-5, because: "the reference printed six digits, the first of which may be a 1" },
+  frequency: { atol: 0, rtol: 1e-6, because: "transformers computes RoPE's frequencies in f32" },
   score: { atol: 1e-9, rtol: 1e-4, because: "f32 sums of up to D^2 products in an exponent of a few units; what the milestone asks of scores" },
+  monteCarlo: { atol: 0, rtol: 0.01, because: "400,000 samples of a log-normal: standard error about .003" },
+  normalizers: { atol: 1e-5, rtol: 1e-5, because: "f32 sums of up to a few hundred products, inside a logarithm" },
   moments: { atol: 2e-6, rtol: 2e-5, because: "f32 sums over a few hundred queries around a pivot some deviations away" },
+  product: { atol: 2e-5, rtol: 2e-5, because: "f32 sums of up to 1,536 products of size 0.1, in any order; a wrong or missing product is off by 1e-2" },
+  attention: { atol: 2e-5, rtol: 1e-4, because: "f32 softmax and sums over some hundred slots of size 1; a slot missed or read askew is off by 1e-2" },
+  logits: { atol: 0.02, rtol: 1e-3, because: "keys and values rounded to f16 (2^-11), through every layer; f32 sums; a wrong channel anywhere moves logits by 0.3 and more" },
+  cachedLogits: { atol: 0.02, rtol: 1e-3, because: "as logits: the cache holds the same f16 keys and values" },
 } as const satisfies Record<string, Tolerance>;
 
 /** Fails with the range of indices that are off, the worst of them, and what was wanted there. */
