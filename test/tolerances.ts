@@ -21,6 +21,10 @@ export const tolerances = {
   attention: { atol: 2e-5, rtol: 1e-4, because: "f32 softmax and sums over some hundred slots of size 1; a slot missed or read askew is off by 1e-2" },
   logits: { atol: 0.02, rtol: 1e-3, because: "keys and values rounded to f16 (2^-11), through every layer; f32 sums; a wrong channel anywhere moves logits by 0.3 and more" },
   cachedLogits: { atol: 0.02, rtol: 1e-3, because: "as logits: the cache holds the same f16 keys and values" },
+  norm: { atol: 1e-6, rtol: 1e-5, because: "an f32 sum of squares, WGSL's inverseSqrt within 2 ulp" },
+  unpacked: { atol: 1e-7, rtol: 1e-6, because: "one f32 multiply and add per element" },
+  rotation: { atol: 1e-5, rtol: 1e-6, because: "cos and sin rounded to f32, two products of size 10" },
+  half: { atol: 1e-5, rtol: 2 ** -10, because: "f16 keeps 11 bits; an adapter may truncate instead of rounding" },
 } as const satisfies Record<string, Tolerance>;
 
 /** Fails with the range of indices that are off, the worst of them, and what was wanted there. */
