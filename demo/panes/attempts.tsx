@@ -32,7 +32,7 @@ export function Attempts() {
               <th scope="row">Full</th>
               <td data-label="KV">{formatMemory(full.kv.bytes)}</td>
               <td data-label="Smaller">{formatRatio(full.kv.fullBytes / full.kv.bytes)}</td>
-              <td data-label="Same next token">reference</td>
+              <td data-label="Same">reference</td>
               <td data-label="Mean KL">reference</td>
               <td class="answer">{full.output.text.trim()}</td>
             </tr>
@@ -58,7 +58,7 @@ function AttemptRow({ row, reference }: { row: Attempt; reference: string }) {
       <th scope="row">{policyChoice(row.policy).title}</th>
       <td data-label="KV">{formatMemory(row.bytes)}</td>
       <td data-label="Smaller">{formatRatio(row.fullBytes / row.bytes)}</td>
-      <td data-label="Same next token">{row.agreement === undefined ? "not measured" : formatPercent(row.agreement)}</td>
+      <td data-label="Same">{row.agreement === undefined ? "not measured" : formatPercent(row.agreement)}</td>
       <td data-label="Mean KL">{row.meanKl === undefined ? "not measured" : formatNats(row.meanKl)}</td>
       <td class="answer">
         {same && <span class="chip good">as full</span>} {row.text}

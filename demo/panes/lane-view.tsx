@@ -65,7 +65,7 @@ function LaneText({ id, lane, busy, splitAt }: { id: string; lane: Lane; busy: b
           }
           onPointerEnter={id === "b" && scored.length > 0 ? () => (pointedToken.value = i) : undefined}
         >
-          {i === endAt ? <i class="end-token">end</i> : piece}
+          {i === endAt ? <i class="end-token">end</i> : i === 0 ? piece.trimStart() : piece}
         </span>
       ))}
       {busy && lane.pieces.length > 0 && <span class="caret" aria-hidden="true" />}
