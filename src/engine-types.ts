@@ -66,6 +66,8 @@ export interface GenerateRequest extends CacheOptions, SamplingOptions, RunOptio
   readonly prompt: Prompt;
   readonly maxTokens?: number; // default 256
   readonly stop?: readonly string[];
+  /** Tokens before `from` are the prompt that is compressed; the others come in one by one afterwards. Default: the whole prompt is compressed. */
+  readonly from?: number;
   /** Send the cache map along with the last event (a readback). */
   readonly cacheMap?: boolean;
 }
@@ -137,6 +139,9 @@ export interface ScoredToken {
   readonly kl: number;
   /** Both caches put the same token first. */
   readonly top1: boolean;
+  /** The ids that the compressed and the full cache put first: greedy decoding is right where `first` is `id`. */
+  readonly first: number;
+  readonly fullFirst: number;
 }
 
 export interface ScoreResult {

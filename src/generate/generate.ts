@@ -2,12 +2,13 @@
 
 import { fullBytesPerToken } from "../cache/page-layout";
 import type { FinishReason, GenerateEvent, GenerateRequest } from "../engine-types";
-import { EngineError } from "../errors";
+import { EngineError, throwIfAborted } from "../errors";
 import { Readback } from "../gpu/readback";
 import { Decoder } from "../model/decoder";
 import { prefill } from "../model/prefill";
+import type { Transformer } from "../model/transformer";
 import { TextStream } from "../text/text-stream";
-import { CostMeter, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
+import { CostMeter, checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
 import { resolveMaxTokens, resolveSampling } from "./sampling-options";
 import { Sequence } from "./sequence";
 import { StopSplitter } from "./stop";
@@ -22,6 +23,7 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
   const sampling = resolveSampling(request);
   const stops = new StopSplitter(request.stop ?? []);
   const promptIds = encodePrompt(runtime, request.prompt);
+  const from = checkFrom(request.from ?? promptIds.length, 1, promptIds.length);
   const maxTokens = Math.min(resolveMaxTokens(request.maxTokens), runtime.context - promptIds.length);
   const sequence = new Sequence(transformer, request, promptIds.length + maxTokens);
   const readback = new Readback(gpu, 8, gpu.software ? RUN_AHEAD.software : RUN_AHEAD.hardware, sequence.cache.plan.owner);
@@ -31,8 +33,7 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
     decoder = running;
     const started = performance.now();
     gpu.ledger.resetPeak();
-    await prefill(transformer, promptIds, [sequence.target()], request);
-    running.sampleFirst(readback);
+    await takePrompt(transformer, running, sequence, promptIds, from, readback, request);
     const ids: number[] = [];
     const text = new TextStream(tokenizer);
     const output: string[] = [];
@@ -97,6 +98,18 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
     decoder?.dispose();
     readback.dispose();
     sequence.dispose();
+  }
+}
+
+/** Runs the prompt: what comes before `from` in one pass, compressed; the rest token by token. The first sample is under way afterwards. */
+async function takePrompt(transformer: Transformer, decoder: Decoder, sequence: Sequence, ids: readonly number[], from: number, readback: Readback, request: GenerateRequest): Promise<void> {
+  const nothing = { step: {}, record: () => {} };
+  await prefill(transformer, ids.slice(0, from), [sequence.target()], from === ids.length ? decoder.first(readback) : nothing, request);
+  for (let index = from; index < ids.length; index++) {
+    throwIfAborted(request.signal);
+    const last = index === ids.length - 1;
+    decoder.force(ids[index] ?? 0, last ? readback : undefined);
+    if (index % 16 === 0) await transformer.gpu.device.queue.onSubmittedWorkDone();
   }
 }
 

@@ -34,6 +34,12 @@ export function encodePrompt(runtime: Runtime, prompt: Prompt): number[] {
   return ids;
 }
 
+/** Where a prompt is cut: tokens before go through compression, those from it on come in afterwards. At least one on the first side. */
+export function checkFrom(from: number, least: number, most: number): number {
+  if (Number.isInteger(from) && from >= least && from <= most) return from;
+  throw new EngineError("BAD_OPTION", `Option from is ${from}: tokens before it are compressed, those from it on come in afterwards. Allowed for this prompt: ${least} to ${most}.`, { field: "from", found: from });
+}
+
 /** Memory of a sequence as it is now, and its map if asked for. Reads the tables back. */
 export async function reportKv(runtime: Runtime, sequence: Sequence, peakBytes: number, withMap: boolean): Promise<{ kv: KvReport; cacheMap?: CacheMap }> {
   const { config } = runtime.transformer;

@@ -1,12 +1,13 @@
 // score: forces known tokens through a compressed and a full cache side by side and measures how far they drift apart.
 
 import type { ScoreEvent, ScoreRequest, ScoredToken } from "../engine-types";
-import { EngineError, throwIfAborted } from "../errors";
+import { throwIfAborted } from "../errors";
 import { Readback } from "../gpu/readback";
+import type { Recorder } from "../gpu/recorder";
 import { bindDivergence, DIVERGENCE_BYTES, readDivergence } from "../kernels/divergence";
 import { Decoder } from "../model/decoder";
 import { prefill } from "../model/prefill";
-import { CostMeter, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
+import { CostMeter, checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
 import { resolveSampling } from "./sampling-options";
 import { Sequence } from "./sequence";
 
@@ -18,30 +19,32 @@ export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGene
   const { transformer } = runtime;
   const { gpu } = transformer;
   const ids = encodePrompt(runtime, request.prompt);
-  const { from } = request;
-  if (!(Number.isInteger(from) && from >= 1 && from < ids.length))
-    throw new EngineError("BAD_OPTION", `Scoring from token ${from} leaves nothing to compress or nothing to score; the prompt has ${ids.length} tokens. Allowed: 1 to ${ids.length - 1}.`, { field: "from", found: from });
+  const from = checkFrom(request.from, 1, ids.length - 1);
   const sequence = new Sequence(transformer, request, ids.length);
   const full = new Sequence(transformer, { policy: "full" }, ids.length);
   const greedy = resolveSampling({});
   const { owner } = sequence.cache.plan;
   const readback = new Readback(gpu, DIVERGENCE_BYTES, 2, owner);
+  const logits = gpu.createBuffer("Score.logits", transformer.config.vocab * 4, "scratch", { owner });
   const fullLogits = gpu.createBuffer("Score.fullLogits", transformer.config.vocab * 4, "scratch", { owner });
   const result = gpu.createBuffer("Score.result", DIVERGENCE_BYTES, "scratch", { owner });
   const forced = gpu.createBuffer("Score.forced", 16, "scratch", { owner });
   const decoders: Decoder[] = [];
   try {
-    const divergence = bindDivergence(gpu, { logits: transformer.logits, fullLogits, next: forced, result, vocab: transformer.config.vocab });
-    const compressed = new Decoder(transformer, sequence.cache, greedy, []);
+    const divergence = bindDivergence(gpu, { logits, fullLogits, next: forced, result, vocab: transformer.config.vocab });
+    const compressed = new Decoder(transformer, sequence.cache, greedy, [], logits);
     decoders.push(compressed);
     const exact = new Decoder(transformer, full.cache, greedy, [], fullLogits);
     decoders.push(exact);
     const started = performance.now();
     gpu.ledger.resetPeak();
-    await prefill(transformer, ids.slice(0, from), [sequence.target(), full.target()], request);
-    const first = gpu.record("score.first");
-    first.copy(transformer.logits, 0, fullLogits, 0, fullLogits.size);
-    first.submit();
+    const copyLogits = {
+      step: {},
+      record(recorder: Recorder) {
+        for (const target of [logits, fullLogits]) recorder.copy(transformer.logits, 0, target, 0, target.size);
+      },
+    };
+    await prefill(transformer, ids.slice(0, from), [sequence.target(), full.target()], copyLogits, request);
     await gpu.device.queue.onSubmittedWorkDone();
     const prefillMs = performance.now() - started;
     const tokens: ScoredToken[] = [];
@@ -87,7 +90,7 @@ export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGene
   } finally {
     for (const decoder of decoders) decoder.dispose();
     readback.dispose();
-    for (const buffer of [fullLogits, result, forced]) gpu.destroyBuffer(buffer);
+    for (const buffer of [logits, fullLogits, result, forced]) gpu.destroyBuffer(buffer);
     sequence.dispose();
     full.dispose();
   }

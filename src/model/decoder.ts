@@ -6,6 +6,7 @@ import type { Sampling } from "../generate/sampling-options";
 import type { Readback } from "../gpu/readback";
 import type { Recorder } from "../gpu/recorder";
 import { bindSampler } from "../kernels/sample";
+import type { PromptEnd } from "./prefill";
 import type { Transformer } from "./transformer";
 
 interface TokenOp {
@@ -30,22 +31,23 @@ export class Decoder {
     logits: GPUBuffer = transformer.logits,
   ) {
     const { gpu, config } = transformer;
-    const { owner, shape, ringSlots } = cache.plan;
+    const { owner, shape } = cache.plan;
     this.#token = gpu.createBuffer("Decoder.token", 8, "scratch", { owner });
     this.#embed = transformer.bindEmbedding(this.#token, transformer.hidden);
-    this.#rotate = Array.from({ length: shape.layers }, (_, layer) => transformer.bindRotation(cache.buffers.ringKeys(layer), cache.buffers.ringValues(layer), ringSlots));
+    this.#rotate = Array.from({ length: shape.layers }, (_, layer) => transformer.bindRotation(cache.buffers.ringKeys(layer), cache.buffers.ringValues(layer)));
     this.#head = transformer.bindHead(logits);
     this.#sampler = bindSampler(gpu, { logits, vocab: config.vocab, step: transformer.step.buffer, token: this.#token, sampling, recentIds: promptIds, owner });
   }
 
-  /** Samples from the logits that stand there: the prompt's last. */
-  sampleFirst(readback: Readback): void {
-    const { gpu, step } = this.transformer;
-    step.write({ tokens: 1, seed: this.sampling.seed, index: this.#sampled++ });
-    const recorder = gpu.record("Decoder.first");
-    this.#sampler.record(recorder);
-    readback.copy(recorder, this.#token);
-    recorder.submit();
+  /** Samples the first token, from the prompt's last logits. */
+  first(readback: Readback): PromptEnd {
+    return {
+      step: { seed: this.sampling.seed, index: this.#sampled++ },
+      record: (recorder) => {
+        this.#sampler.record(recorder);
+        readback.copy(recorder, this.#token);
+      },
+    };
   }
 
   /** Runs the token sampled last and samples the next. One submit. */
@@ -56,11 +58,12 @@ export class Decoder {
     recorder.submit();
   }
 
-  /** Runs a token that the caller chose; its successor's logits stand in the head's output. One submit. */
-  force(id: number): void {
+  /** Runs a token that the caller chose; its successor's logits stand in the head's output, and are sampled if there is a readback. One submit. */
+  force(id: number, sample?: Readback): void {
     this.#one[0] = id;
     this.transformer.gpu.write(this.#token, 0, this.#one);
-    this.#record().submit();
+    if (sample) this.step(sample);
+    else this.#record().submit();
   }
 
   dispose(): void {

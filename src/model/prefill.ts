@@ -7,6 +7,8 @@ import type { PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
 import type { RunOptions } from "../engine-types";
 import { throwIfAborted } from "../errors";
 import { energyOffset } from "../cache/statistics";
+import type { Recorder } from "../gpu/recorder";
+import type { Step } from "../gpu/step";
 import type { Transformer } from "./transformer";
 
 /** A cache that takes the prompt, and how its slots are scored, if they are. */
@@ -15,11 +17,17 @@ export interface PromptTarget {
   readonly score?: (buffers: Omit<PromptBuffers, "owner" | "momentsTarget">) => PromptScorer;
 }
 
+/** What goes into the same submit as the prompt's last logits, before another request can overwrite them. */
+export interface PromptEnd {
+  readonly step: Partial<Step>;
+  record(recorder: Recorder): void;
+}
+
 /**
- * Fills the caches with the prompt; the logits of its last token stand in transformer.logits afterwards.
+ * Fills the caches with the prompt; `end` finds the logits of its last token in transformer.logits.
  * Aborts between chunks (ABORTED); nothing of it stays on the GPU then but the caches, which their owner disposes.
  */
-export async function prefill(transformer: Transformer, ids: readonly number[], targets: readonly PromptTarget[], options: RunOptions = {}): Promise<void> {
+export async function prefill(transformer: Transformer, ids: readonly number[], targets: readonly PromptTarget[], end: PromptEnd, options: RunOptions = {}): Promise<void> {
   const { gpu, config, chunk } = transformer;
   const prompt = transformer.bindPrompt(ids);
   try {
@@ -56,9 +64,10 @@ export async function prefill(transformer: Transformer, ids: readonly number[], 
       }
     }
     throwIfAborted(options.signal);
-    transformer.step.write({ tokens: 1, firstRow: ids.length - 1 });
+    transformer.step.write({ ...end.step, tokens: 1, firstRow: ids.length - 1 });
     const recorder = gpu.record("prefill.head");
     prompt.recordLogits(recorder);
+    end.record(recorder);
     recorder.submit();
     for (const { cache } of scored) cache.endPrompt(ids.length);
   } finally {

@@ -88,12 +88,13 @@ export class Transformer {
 
   /** Embeds the ids at `ids`, rows step.firstRow.. of `hidden`. */
   bindEmbedding(ids: GPUBuffer, hidden: GPUBuffer): TokenOp {
-    return bindEmbed(this.gpu, { weight: this.weights.embedding, step: this.step.buffer, ids, output: hidden });
+    return bindEmbed(this.gpu, { embedding: this.weights.embedding, step: this.step.buffer, ids, idsFrom: "prompt", hidden });
   }
 
   /** RoPE of the qkv rows: queries to the rotated buffer, keys and values as f16 pairs into rows step.keyRow.. of the given buffers. */
-  bindRotation(keys: BufferView, values: BufferView, capacity: number): TokenOp {
-    return bindRope(this.gpu, { config: this.config, step: this.step.buffer, table: this.#rope, qkv: this.#qkv, rotated: this.#rotated, keys, values, capacity });
+  bindRotation(keys: BufferView, values: BufferView): TokenOp {
+    const { heads, kvHeads, headSize, rope } = this.config;
+    return bindRope(this.gpu, { heads, kvHeads, headSize, pairing: rope.pairing, step: this.step.buffer, table: this.#rope, qkv: this.#qkv, queries: this.#rotated, keys, values });
   }
 
   /** Norm and QKV of a token being decoded; its rotation depends on the cache and comes from bindRotation. */
@@ -111,7 +112,7 @@ export class Transformer {
     const { gpu, weights, config } = this;
     const step = this.step.buffer;
     const ops = [
-      bindRmsNorm(gpu, { step, input: hidden, gain: weights.finalNorm, output: this.#normed, epsilon: config.normEpsilon }),
+      bindRmsNorm(gpu, { step, hidden, gain: weights.finalNorm, output: this.#normed, epsilon: config.normEpsilon }),
       bindMatvec(gpu, { weights: [weights.head], step, input: this.#normed, output: logits }),
     ];
     return { record: (recorder) => ops.forEach((op) => op.record(recorder, 1)) };
@@ -127,12 +128,13 @@ export class Transformer {
     const rows = gpu.createBuffer("Prompt.staging", 2 * planeWords * 4, "staging");
     const idBuffer = gpu.createBuffer("Prompt.ids", capacity * 4, "staging");
     gpu.write(idBuffer, 0, new Uint32Array(ids));
-    const keys = { buffer: rows, offset: 0, size: planeWords * 4 };
-    const values = { buffer: rows, offset: planeWords * 4, size: planeWords * 4 };
+    const plane = kvHeads * capacity * headSize * 2; // bytes
+    const keys = { buffer: rows, offset: 0, size: plane };
+    const values = { buffer: rows, offset: planeWords * 4, size: plane };
     const step = this.step.buffer;
     const embed = this.bindEmbedding(idBuffer, hidden);
-    const rotate = this.bindRotation(keys, values, capacity);
-    const attend = bindPrefillAttention(gpu, { config, step, rotated: this.#rotated, keys, values, capacity, output: this.#attended });
+    const rotate = this.bindRotation(keys, values);
+    const attend = bindPrefillAttention(gpu, { config, step, rotated: this.#rotated, keys, values, output: this.#attended });
     const layers = this.weights.layers.map((layer) => this.#bindLayer(layer, hidden, chunk === 1 ? bindMatvec : bindMatmul));
     const head = this.bindHead(this.logits, hidden);
     return {
@@ -166,12 +168,12 @@ export class Transformer {
     const normed = this.#normed;
     return {
       keys: [
-        bindRmsNorm(gpu, { step, input: hidden, gain: layer.attentionNorm, output: normed, epsilon }),
+        bindRmsNorm(gpu, { step, hidden, gain: layer.attentionNorm, output: normed, epsilon }),
         bindProduct(gpu, { weights: layer.qkv, step, input: normed, output: this.#qkv, ...(layer.qkvBias ? { bias: layer.qkvBias } : {}) }),
       ],
       rest: [
         bindProduct(gpu, { weights: [layer.attentionOutput], step, input: this.#attended, output: hidden, mode: "add", outputAtStep: true }),
-        bindRmsNorm(gpu, { step, input: hidden, gain: layer.ffnNorm, output: normed, epsilon }),
+        bindRmsNorm(gpu, { step, hidden, gain: layer.ffnNorm, output: normed, epsilon }),
         bindProduct(gpu, { weights: layer.gateUp, step, input: normed, output: this.#gated, mode: "gate-up" }),
         bindProduct(gpu, { weights: [layer.ffnDown], step, input: this.#gated, output: hidden, mode: "add", outputAtStep: true }),
       ],
