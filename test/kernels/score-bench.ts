@@ -1,10 +1,11 @@
-// score-bench: puts a scoring case on the device and runs a PromptScorer over it in chunks, as a prefill does.
+// score-bench: puts a scoring case on the device and runs a PromptScorer over it in chunks, as a prefill does; or runs one of its kernels.
 
 import { PromptScorer, type ScoreOptions } from "../../src/cache/prompt-scorer";
 import type { Gpu } from "../../src/gpu/device";
+import type { Op } from "../../src/gpu/recorder";
 import { StepBuffer } from "../../src/gpu/step";
-import { type KeyStorage, momentsLayout, type ScoringDims } from "../../src/kernels/scoring";
-import type { Numbers } from "../reference/expected-attention";
+import { createScoreParams, type KeyStorage, momentsLayout, type ScoringDims } from "../../src/kernels/scoring";
+import type { Dims, Numbers } from "../reference/expected-attention";
 import { packHalves, type ScoringCase } from "../reference/scoring-case";
 
 export interface Scored {
@@ -95,4 +96,59 @@ export function uploadSlots(gpu: Gpu, rows: Numbers, { T, G, D }: { T: number; G
     }
   }
   return buffer;
+}
+
+/** A device with buffers of numbers, for tests of one scoring kernel. */
+export class KernelBench {
+  readonly #buffers: GPUBuffer[] = [];
+
+  constructor(readonly gpu: Gpu) {}
+
+  /** A buffer holding the numbers as f32, or as many zeros. */
+  floats(data: Numbers | number): GPUBuffer {
+    const values = typeof data === "number" ? new Float32Array(data) : Float32Array.from(data);
+    const buffer = this.keep(this.gpu.createBuffer("test.floats", values.byteLength, "scratch"));
+    this.gpu.write(buffer, 0, values);
+    return buffer;
+  }
+
+  /** Parameters of a prompt whose keys have no spare rows. */
+  params({ T, sinks }: { T: number; sinks: number }, { capacity = T, epsilon = 0 } = {}): GPUBuffer {
+    return this.keep(createScoreParams(this.gpu, "test", { tokens: T, sinks, capacity, epsilon }));
+  }
+
+  keep(buffer: GPUBuffer): GPUBuffer {
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  /** Runs the op once, then reads `count` floats of the buffer. */
+  async run(op: Op, buffer: GPUBuffer, count: number): Promise<Float32Array> {
+    await this.gpu.kernels.ready();
+    const recorder = this.gpu.record();
+    op.record(recorder);
+    recorder.submit();
+    return this.read(buffer, count);
+  }
+
+  async read(buffer: GPUBuffer, count: number): Promise<Float32Array> {
+    return new Float32Array(await this.gpu.read(buffer)).subarray(0, count);
+  }
+
+  dispose(): void {
+    for (const buffer of this.#buffers.splice(0)) this.gpu.destroyBuffer(buffer);
+    this.gpu.dispose();
+  }
+}
+
+/** What query-moments leaves: the first query past the sinks, and the sums around it. (H, D) and (H, D + 1, D). */
+export function referenceSums(queries: Numbers, { T, H, D, sinks }: Dims): { pivot: Float64Array; sums: Float64Array } {
+  const pivot = Float64Array.from({ length: H * D }, (_, n) => queries[sinks * H * D + n]!);
+  const sums = new Float64Array(H * (D + 1) * D);
+  for (let t = sinks; t < T; t++)
+    for (let h = 0; h < H; h++) {
+      const away = Array.from({ length: D }, (_, i) => queries[(t * H + h) * D + i]! - pivot[h * D + i]!);
+      for (let i = 0; i <= D; i++) for (let j = 0; j < D; j++) sums[(h * (D + 1) + i) * D + j]! += (away[i] ?? 1) * away[j]!;
+    }
+  return { pivot, sums };
 }
