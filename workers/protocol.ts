@@ -71,7 +71,7 @@ export function packError(error: unknown): PlainError {
   return {
     code: "INTERNAL",
     message: `${cause.name}: ${cause.message}. This is a fault of the engine: please report it with the steps that led here.`,
-    details: { name: cause.name },
+    details: { name: cause.name, stack: cause.stack ?? "" },
     ...(cause.stack ? { stack: cause.stack } : {}),
   };
 }
