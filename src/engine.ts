@@ -7,6 +7,7 @@ import { EngineError } from "./errors";
 import { generate } from "./generate/generate";
 import { encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
+import { warmUp } from "./generate/warm-up";
 import { type Gpu, openGpu } from "./gpu/device";
 import { blobSource, type ByteSource, urlSource } from "./load/byte-source";
 import { download, downloadRequest } from "./load/download";
@@ -46,7 +47,7 @@ export async function load(request: LoadRequest, environment: Environment = {}):
       verify: true,
     });
     const transformer = new Transformer(gpu, model.config, model.weights, Math.min(request.context ?? DEFAULT_CONTEXT, model.config.context));
-    await gpu.kernels.ready((done, total) => request.onProgress?.({ phase: "compile", done, total }));
+    await warmUp(transformer, (done, total) => request.onProgress?.({ phase: "compile", done, total }));
     return new LocalEngine(gpu, model, transformer, name, performance.now() - started);
   } catch (error) {
     gpu.dispose();

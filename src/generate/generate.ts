@@ -3,18 +3,14 @@
 import { fullBytesPerToken } from "../cache/page-layout";
 import type { FinishReason, GenerateEvent, GenerateRequest } from "../engine-types";
 import { EngineError, throwIfAborted } from "../errors";
-import { Readback } from "../gpu/readback";
 import { Decoder } from "../model/decoder";
 import { prefill } from "../model/prefill";
 import type { Transformer } from "../model/transformer";
 import { TextStream } from "../text/text-stream";
 import { CostMeter, checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
 import { resolveMaxTokens, resolveSampling } from "./sampling-options";
-import { Sequence } from "./sequence";
+import { Sequence } from "../model/sequence";
 import { StopSplitter } from "./stop";
-
-/** Steps that may be under way before the first of them is read. */
-const RUN_AHEAD = { software: 2, hardware: 4 } as const;
 
 /** Answers one prompt. Leaving the loop early, or the signal, ends it within one chunk or token; everything is freed then. */
 export async function* generate(runtime: Runtime, request: GenerateRequest): AsyncGenerator<GenerateEvent, void, undefined> {
@@ -26,14 +22,14 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
   const from = checkFrom(request.from ?? promptIds.length, 1, promptIds.length);
   const maxTokens = Math.min(resolveMaxTokens(request.maxTokens), runtime.context - promptIds.length);
   const sequence = new Sequence(transformer, request, promptIds.length + maxTokens);
-  const readback = new Readback(gpu, 8, gpu.software ? RUN_AHEAD.software : RUN_AHEAD.hardware, sequence.cache.plan.owner);
   let decoder: Decoder | undefined;
   try {
     const running = new Decoder(transformer, sequence.cache, sampling, promptIds);
     decoder = running;
-    const started = performance.now();
+    await gpu.kernels.ready();
     gpu.ledger.resetPeak();
-    await takePrompt(transformer, running, sequence, promptIds, from, readback, request);
+    const started = performance.now();
+    await takePrompt(transformer, running, sequence, promptIds, from, request);
     const ids: number[] = [];
     const text = new TextStream(tokenizer);
     const output: string[] = [];
@@ -43,17 +39,17 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
     let sampled = 1;
     let finishReason: FinishReason | undefined;
     const meter = new CostMeter(transformer);
-    const step = (): void => running.step(readback);
+    const step = (): void => running.step();
     while (finishReason === undefined) {
       if (request.signal?.aborted) {
         finishReason = "abort";
         break;
       }
-      while (sampled < maxTokens && readback.pending < readback.depth) {
+      while (sampled < maxTokens && running.hasRoom) {
         meter.measure(step);
         sampled++;
       }
-      const id = checkSample(await readback.take(), ids.length);
+      const id = checkSample(await running.take(), ids.length);
       lastAt = performance.now();
       if (ids.length === 0) {
         firstAt = lastAt;
@@ -81,7 +77,7 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
         elapsedMs: lastAt - firstAt,
       };
     }
-    while (readback.pending > 0) await readback.take();
+    while (running.pending > 0) await running.take();
     const peakBytes = gpu.ledger.peak;
     yield {
       kind: "done",
@@ -94,30 +90,27 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
       },
     };
   } finally {
-    while (readback.pending > 0) await readback.take().catch(() => undefined);
+    while (decoder && decoder.pending > 0) await decoder.take().catch(() => undefined);
     decoder?.dispose();
-    readback.dispose();
     sequence.dispose();
   }
 }
 
 /** Runs the prompt: what comes before `from` in one pass, compressed; the rest token by token. The first sample is under way afterwards. */
-async function takePrompt(transformer: Transformer, decoder: Decoder, sequence: Sequence, ids: readonly number[], from: number, readback: Readback, request: GenerateRequest): Promise<void> {
+async function takePrompt(transformer: Transformer, decoder: Decoder, sequence: Sequence, ids: readonly number[], from: number, request: GenerateRequest): Promise<void> {
   const nothing = { step: {}, record: () => {} };
-  await prefill(transformer, ids.slice(0, from), [sequence.target()], from === ids.length ? decoder.first(readback) : nothing, request);
+  await prefill(transformer, ids.slice(0, from), [sequence.target()], from === ids.length ? decoder.first() : nothing, request);
   for (let index = from; index < ids.length; index++) {
     throwIfAborted(request.signal);
     const last = index === ids.length - 1;
-    decoder.force(ids[index] ?? 0, last ? readback : undefined);
+    decoder.force(ids[index] ?? 0, last);
     if (index % 16 === 0) await transformer.gpu.device.queue.onSubmittedWorkDone();
   }
 }
 
-/** Id of a sample read back; the second word is 1 if the logits held a NaN or infinity. */
-function checkSample(result: ArrayBuffer, index: number): number {
-  const [id = 0, bad = 0] = new Uint32Array(result);
-  if (bad !== 0) throw new EngineError("BAD_LOGITS", `The logits of new token ${index} hold NaN or infinity. The weights are damaged or this GPU computes wrongly; try another browser or model.`, { index });
-  return id;
+function checkSample({ id, finite }: { readonly id: number; readonly finite: boolean }, index: number): number {
+  if (finite) return id;
+  throw new EngineError("BAD_LOGITS", `The logits of new token ${index} hold NaN or infinity. The weights are damaged or this GPU computes wrongly; try another browser or model.`, { index });
 }
 
 function endOfText(text: TextStream, stops: StopSplitter): string {

@@ -7,7 +7,7 @@ import { EngineError } from "../errors";
 import type { Transformer } from "../model/transformer";
 import type { ChatTemplate } from "../text/chat-template";
 import type { Tokenizer } from "../text/tokenizer";
-import type { Sequence } from "./sequence";
+import type { Sequence } from "../model/sequence";
 
 export interface Runtime {
   readonly transformer: Transformer;

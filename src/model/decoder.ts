@@ -3,11 +3,14 @@
 
 import type { KvCache } from "../cache/kv-cache";
 import type { Sampling } from "../generate/sampling-options";
-import type { Readback } from "../gpu/readback";
+import { Readback } from "../gpu/readback";
 import type { Recorder } from "../gpu/recorder";
 import { bindSampler } from "../kernels/sample";
 import type { PromptEnd } from "./prefill";
 import type { Transformer } from "./transformer";
+
+/** Steps that may be under way before the first of them is read. */
+const RUN_AHEAD = { software: 2, hardware: 4 } as const;
 
 interface TokenOp {
   record(recorder: Recorder, tokens: number): void;
@@ -20,6 +23,7 @@ export class Decoder {
   readonly #sampler: ReturnType<typeof bindSampler>;
   readonly #token: GPUBuffer; // id of the token to run next, and the sampler's flag
   readonly #one = new Uint32Array(1);
+  readonly #samples: Readback;
   #sampled = 0;
 
   /** @param logits where the head writes; the transformer's own by default, where a prompt's last logits stand too */
@@ -33,42 +37,58 @@ export class Decoder {
     const { gpu, config } = transformer;
     const { owner, shape } = cache.plan;
     this.#token = gpu.createBuffer("Decoder.token", 8, "scratch", { owner });
+    this.#samples = new Readback(gpu, 8, gpu.software ? RUN_AHEAD.software : RUN_AHEAD.hardware, owner);
     this.#embed = transformer.bindEmbedding(this.#token, transformer.hidden);
     this.#rotate = Array.from({ length: shape.layers }, (_, layer) => transformer.bindRotation(cache.buffers.ringKeys(layer), cache.buffers.ringValues(layer)));
     this.#head = transformer.bindHead(logits);
     this.#sampler = bindSampler(gpu, { logits, vocab: config.vocab, step: transformer.step.buffer, token: this.#token, sampling, recentIds: promptIds, owner });
   }
 
+  /** Samples on their way back. */
+  get pending(): number {
+    return this.#samples.pending;
+  }
+
+  /** True while another step may be recorded before a sample is taken. */
+  get hasRoom(): boolean {
+    return this.#samples.pending < this.#samples.depth;
+  }
+
+  /** The oldest sample on its way: its id, and whether the logits it came from were finite. */
+  async take(): Promise<{ readonly id: number; readonly finite: boolean }> {
+    const [id = 0, bad = 0] = new Uint32Array(await this.#samples.take());
+    return { id, finite: bad === 0 };
+  }
+
   /** Samples the first token, from the prompt's last logits. */
-  first(readback: Readback): PromptEnd {
-    return {
-      step: { seed: this.sampling.seed, index: this.#sampled++ },
-      record: (recorder) => {
-        this.#sampler.record(recorder);
-        readback.copy(recorder, this.#token);
-      },
-    };
+  first(): PromptEnd {
+    return { step: { seed: this.sampling.seed, index: this.#sampled++ }, record: (recorder) => this.#recordSample(recorder) };
   }
 
   /** Runs the token sampled last and samples the next. One submit. */
-  step(readback: Readback): void {
+  step(): void {
     const recorder = this.#record();
-    this.#sampler.record(recorder);
-    readback.copy(recorder, this.#token);
+    this.#recordSample(recorder);
     recorder.submit();
   }
 
-  /** Runs a token that the caller chose; its successor's logits stand in the head's output, and are sampled if there is a readback. One submit. */
-  force(id: number, sample?: Readback): void {
+  /** Runs a token that the caller chose; its successor's logits stand in the head's output, and are sampled where asked for. One submit. */
+  force(id: number, sample = false): void {
     this.#one[0] = id;
     this.transformer.gpu.write(this.#token, 0, this.#one);
-    if (sample) this.step(sample);
+    if (sample) this.step();
     else this.#record().submit();
   }
 
   dispose(): void {
     this.#sampler.dispose();
+    this.#samples.dispose();
     this.transformer.gpu.destroyBuffer(this.#token);
+  }
+
+  #recordSample(recorder: Recorder): void {
+    this.#sampler.record(recorder);
+    this.#samples.copy(recorder, this.#token);
   }
 
   #record(): Recorder {

@@ -134,7 +134,7 @@ export class Transformer {
     const step = this.step.buffer;
     const embed = this.bindEmbedding(idBuffer, hidden);
     const rotate = this.bindRotation(keys, values);
-    const attend = bindPrefillAttention(gpu, { config, step, rotated: this.#rotated, keys, values, output: this.#attended });
+    const attend = bindPrefillAttention(gpu, { heads: config.heads, kvHeads, headSize, step, queries: this.#rotated, keys, values, output: this.#attended });
     const layers = this.weights.layers.map((layer) => this.#bindLayer(layer, hidden, chunk === 1 ? bindMatvec : bindMatmul));
     const head = this.bindHead(this.logits, hidden);
     return {

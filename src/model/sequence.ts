@@ -10,8 +10,8 @@ import { RingScorer } from "../cache/ring-scorer";
 import { energyOffset, statisticsBytesPerLayer } from "../cache/statistics";
 import type { CacheOptions } from "../engine-types";
 import { StepBuffer } from "../gpu/step";
-import type { Transformer } from "../model/transformer";
-import type { PromptTarget } from "../model/prefill";
+import type { Transformer } from "./transformer";
+import type { PromptTarget } from "./prefill";
 import { layerShares } from "../policy/layer-shares";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
 
