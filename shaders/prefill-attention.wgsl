@@ -1,45 +1,78 @@
-// prefill-attention: causal attention of a chunk's queries over the staging buffer, with a running softmax. Lane = query of one head;
-// keys and values are read at addresses that all lanes share. Needs the literals D, G and GROUP.
+// prefill-attention: causal attention of a chunk's queries over the staging keys and values, flash style: softmax with a running maximum, f32 sums.
+// A lane is one query row: (token, head of the group). A workgroup stays with one kv head, so its lanes read the same keys at the same time.
+// The length const D stands in front: private arrays want it literal.
+override WG: u32;
+override G: u32;                 // kv heads
+override GROUP: u32;             // query heads per kv head
+override SCALE: f32;             // 1 / sqrt(D)
+
+const UNITS = D / 32u;
+
 @group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> rotated: array<vec4f>;        // (tokens, H, D/4)
-@group(0) @binding(2) var<storage, read> keys: array<vec2u>;           // (G, capacity, D/4) f16 pairs
-@group(0) @binding(3) var<storage, read> values: array<vec2u>;
-@group(0) @binding(4) var<storage, read_write> output: array<vec4f>;   // (tokens, H, D/4)
+@group(0) @binding(1) var<storage, read> queries: array<vec4f>;          // (chunk, H, D / 4)
+@group(0) @binding(4) var<storage, read_write> output: array<vec4f>;     // (chunk, H, D / 4)
 
-const QUADS = D / 4u;
+var<private> query: array<vec4f, D / 4u>;
+var<private> sum: array<vec4f, D / 4u>;
 
-fn quad(word: vec2u) -> vec4f { return vec4f(unpack2x16float(word.x), unpack2x16float(word.y)); }
+fn score(row: u32, lane: Lane) -> f32 {
+  var dots = vec4f();
+  for (var unit = 0u; unit < UNITS; unit++) {
+    let k = keyChannels((row * UNITS + unit) * 8u, lane);
+    let i = unit * 8u;
+    dots += query[i] * k.a + query[i + 1u] * k.b + query[i + 2u] * k.c + query[i + 3u] * k.d;
+    dots += query[i + 4u] * k.e + query[i + 5u] * k.f + query[i + 6u] * k.g + query[i + 7u] * k.h;
+  }
+  return dot(dots, vec4f(1.0));
+}
+
+fn addValue(row: u32, weight: f32, lane: Lane) {
+  for (var unit = 0u; unit < UNITS; unit++) {
+    let v = valueChannels((row * UNITS + unit) * 8u, lane);
+    let i = unit * 8u;
+    sum[i] += weight * v.a;
+    sum[i + 1u] += weight * v.b;
+    sum[i + 2u] += weight * v.c;
+    sum[i + 3u] += weight * v.d;
+    sum[i + 4u] += weight * v.e;
+    sum[i + 5u] += weight * v.f;
+    sum[i + 6u] += weight * v.g;
+    sum[i + 7u] += weight * v.h;
+  }
+}
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let head = group.y;
-  let token = group.x * WG + lane;
-  let capacity = arrayLength(&keys) / (G * QUADS);
-  let base = (head / GROUP) * capacity * QUADS;
-  let last = step.context - step.tokens + min(token, step.tokens - 1u);      // the query's own row
-  let end = step.context - step.tokens + min(group.x * WG + WG, step.tokens); // past the last row any lane sees
-  var q: array<vec4f, QUADS>;
-  var o: array<vec4f, QUADS>;
-  let start = (min(token, step.tokens - 1u) * G * GROUP + head) * QUADS;
-  for (var i = 0u; i < QUADS; i++) { q[i] = rotated[start + i] * inverseSqrt(f32(D)); }
-  var most = -1e30;
-  var sum = 0.0;
-  for (var first = 0u; first < end; first += 4u) {
-    let rows = base + min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u)) * QUADS;
-    var s = vec4f(0.0);
-    for (var i = 0u; i < QUADS; i++) {
-      s += vec4f(dot(q[i], quad(keys[rows.x + i])), dot(q[i], quad(keys[rows.y + i])), dot(q[i], quad(keys[rows.z + i])), dot(q[i], quad(keys[rows.w + i])));
-    }
-    s = select(vec4f(-1e30), s, vec4u(first) + vec4u(0u, 1u, 2u, 3u) <= vec4u(last));
-    let top = max(most, max(max(s.x, s.y), max(s.z, s.w)));
-    let shrink = exp(most - top);
-    let p = exp(s - top);
-    most = top;
-    sum = sum * shrink + dot(p, vec4f(1.0));
-    for (var i = 0u; i < QUADS; i++) {
-      o[i] = o[i] * shrink + p.x * quad(values[rows.x + i]) + p.y * quad(values[rows.y + i]) + p.z * quad(values[rows.z + i]) + p.w * quad(values[rows.w + i]);
-    }
+fn main(@builtin(workgroup_id) group: vec3u, lane: Lane) {
+  let kvHead = group.y;
+  let capacity = arrayLength(&keys) / (G * (D / 4u));
+  let first = group.x * WG;
+  let token = min((first + lane.index) / GROUP, step.tokens - 1u);
+  let head = kvHead * GROUP + (first + lane.index) % GROUP;
+  let at = (token * G * GROUP + head) * (D / 4u);
+  for (var i = 0u; i < D / 4u; i++) {
+    query[i] = queries[at + i] * SCALE;
+    sum[i] = vec4f();
   }
-  if (token >= step.tokens) { return; }
-  for (var i = 0u; i < QUADS; i++) { output[start + i] = o[i] / sum; }
+  let before = step.context - step.tokens;
+  let seen = before + token + 1u;  // keys this row attends to
+  let last = before + min((first + WG - 1u) / GROUP, step.tokens - 1u);  // the last key any row of the workgroup attends to
+  let base = kvHead * capacity;
+  var top = -1e30;
+  var total = 0.0;
+  for (var key = 0u; key <= last; key += 2u) {
+    let next = min(key + 1u, last);
+    let scoreA = select(-1e30, score(base + key, lane), key < seen);
+    let scoreB = select(-1e30, score(base + next, lane), key + 1u < seen);
+    let newTop = max(top, max(scoreA, scoreB));
+    let fade = exp(top - newTop);
+    let weightA = exp(scoreA - newTop);
+    let weightB = exp(scoreB - newTop);
+    total = total * fade + weightA + weightB;
+    top = newTop;
+    for (var i = 0u; i < D / 4u; i++) { sum[i] *= fade; }
+    addValue(base + key, weightA, lane);
+    addValue(base + next, weightB, lane);
+  }
+  if ((first + lane.index) / GROUP >= step.tokens) { return; }
+  for (var i = 0u; i < D / 4u; i++) { output[at + i] = sum[i] / total; }
 }

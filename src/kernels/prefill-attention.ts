@@ -1,31 +1,42 @@
-// prefill-attention: shaders/prefill-attention.wgsl over the tokens of a chunk.
+// prefill-attention: shaders/prefill-attention.wgsl, a chunk's rotated queries over the staging keys and values.
 
+import rowsBy8 from "../../shaders/lib/rows-by8.wgsl?raw";
+import rowsPlain from "../../shaders/lib/rows-plain.wgsl?raw";
 import stepLib from "../../shaders/lib/step.wgsl?raw";
 import code from "../../shaders/prefill-attention.wgsl?raw";
+import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
-import type { ModelConfig } from "../model/model-config";
+import { subgroupsOf8 } from "./weight-code";
 
 export interface PrefillAttentionArgs {
-  readonly config: Pick<ModelConfig, "heads" | "kvHeads" | "headSize">;
-  readonly step: GPUBuffer; // Step: the chunk's tokens are the last of step.context rows
-  readonly rotated: GPUBuffer; // (tokens, H D) f32
-  readonly keys: BufferView; // (G, capacity, D/2) f16 pairs and nothing else
-  readonly values: BufferView;
-  readonly output: GPUBuffer; // (tokens, H D) f32
+  readonly heads: number; // H
+  readonly kvHeads: number; // G
+  readonly headSize: number; // D, a multiple of 32
+  readonly step: GPUBuffer; // Step: query t stands at row context - tokens + t
+  readonly queries: BufferView; // (chunk, H D) f32, rotated
+  /** Rows 0..step.context are filled. As in rope, the capacity is the view's size, which must be exact. */
+  readonly keys: BufferView; // (G, capacity, D / 2) u32
+  readonly values: BufferView; // (G, capacity, D / 2) u32
+  readonly output: BufferView; // (chunk, H D) f32
 }
 
-/** Softmax(q k / sqrt(D)) v over rows up to the query's own, running softmax as in FlashAttention (Dao et al. 2022). */
-export function bindPrefillAttention(gpu: Gpu, { config, step, rotated, keys, values, output }: PrefillAttentionArgs): { record(recorder: Recorder, tokens: number): void } {
-  const { heads, kvHeads, headSize } = config;
-  const workgroup = gpu.software ? 32 : 64;
+export function bindPrefillAttention(gpu: Gpu, args: PrefillAttentionArgs): { record(recorder: Recorder, tokens: number): void } {
+  const { heads, kvHeads, headSize } = args;
+  if (headSize % 32 !== 0 || heads % kvHeads !== 0)
+    throw new EngineError(
+      "INTERNAL",
+      `Prefill attention: ${heads} heads over ${kvHeads} kv heads of ${headSize}; expected a multiple, and head sizes in steps of 32.`,
+    );
+  const WG = gpu.software ? 32 : 64;
+  const perKvHead = heads / kvHeads;
   const kernel = gpu.kernels.get({
     name: "prefill-attention",
-    code: [stepLib, code],
+    code: [subgroupsOf8(gpu) ? rowsBy8 : rowsPlain, `const D = ${headSize}u;`, stepLib, code],
     bindings: ["uniform", "read", "read", "read", "write"],
-    literals: { D: headSize, G: kvHeads, GROUP: heads / kvHeads, WG: workgroup },
+    constants: { WG, G: kvHeads, GROUP: perKvHead, SCALE: 1 / Math.sqrt(headSize) },
   });
-  const group = kernel.bind([step, rotated, keys, values, output]);
-  return { record: (recorder, tokens) => recorder.dispatch(kernel, group, Math.ceil(tokens / workgroup), heads) };
+  const group = kernel.bind([args.step, args.queries, args.keys, args.values, args.output]);
+  return { record: (recorder, tokens) => recorder.dispatch(kernel, group, Math.ceil((tokens * perKvHead) / WG), kvHeads) };
 }

@@ -32,6 +32,15 @@ export function weightCode(kind: WeightKind): readonly string[] {
 /** Binding 2 and how to read it. May begin with `enable`, so it stands first in a kernel's code. */
 export function columnsCode(gpu: Gpu): string {
   // Only where measured: lavapipe 10 times, SwiftShader 1.2 times faster. Real GPUs read a uniform address once for all lanes.
-  const size = gpu.software && gpu.features.subgroups ? (gpu.device.adapterInfo?.subgroupMinSize ?? 0) : 0;
+  const size = subgroupSize(gpu);
   return size >= 8 ? columnsBy8 : size === 4 ? columnsBy4 : columnsPlain;
+}
+
+/** Whether 8 lanes of a software adapter can share what one of them read. */
+export function subgroupsOf8(gpu: Gpu): boolean {
+  return subgroupSize(gpu) >= 8;
+}
+
+function subgroupSize(gpu: Gpu): number {
+  return gpu.software && gpu.features.subgroups ? (gpu.device.adapterInfo?.subgroupMinSize ?? 0) : 0;
 }
