@@ -30,8 +30,8 @@ const SCORED: ScoreResult = {
   ...COMMON,
   from: 2,
   tokens: [
-    { id: 3, logprob: -1, fullLogprob: -0.5, kl: 0.01, top1: true },
-    { id: 4, logprob: -2, fullLogprob: -2.5, kl: 0.03, top1: false },
+    { id: 3, logprob: -1, fullLogprob: -0.5, kl: 0.01, top1: true, first: 3, fullFirst: 3 },
+    { id: 4, logprob: -2, fullLogprob: -2.5, kl: 0.03, top1: false, first: 4, fullFirst: 5 },
   ],
   meanKl: 0.02,
   top1Agreement: 0.5,
