@@ -107,8 +107,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var s = lane; s < unit.count; s += WG) {
     var spot = Spot(0u, ringRow(unit.first + s, sinks));
     if (unit.kind == 1u) { spot = spotOf(unit, s); }
-    var score: array<f32, GROUP>;
-    for (var quad = 0u; quad < QUADS; quad++) {
+    var score = array<f32, GROUP>();
+    for (var quad = 0u; quad < info.headSize / 4u; quad++) {
       let k = keyQuad(unit, spot, quad, head);
       for (var h = 0u; h < GROUP; h++) { score[h] += dot(q[h * QUADS + quad], k); }
     }

@@ -4,12 +4,10 @@
 // the result does not depend on timing.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: CompressStep;
-@group(0) @binding(2) var<storage, read> candidates: array<vec4u>;     // (G, numCandidates): source, importance (negative: pinned), |k-m|^2, |v-m|^2
+@group(0) @binding(2) var<storage, read_write> candidates: array<vec4u>; // (G, numCandidates), see lib/compress-step
 @group(0) @binding(3) var<storage, read> counts: array<u32>;           // (G)
-@group(0) @binding(4) var<storage, read> queryEnergy: array<f32>;      // (G): E|q|^2
-@group(0) @binding(5) var<storage, read_write> choices: array<u32>;    // (G, numCandidates): option << 28 | rank, option 0 = dropped; then (G) counts
-@group(0) @binding(6) var<storage, read_write> table: array<u32>;
-@group(0) @binding(7) var<storage, read_write> free: array<u32>;       // head, tail, capacity, error; then a ring of page ids
+@group(0) @binding(4) var<storage, read_write> table: array<u32>;
+@group(0) @binding(5) var<storage, read_write> free: array<u32>;       // head, tail, capacity, error; then a ring of page ids
 
 const OPTIONS = 7u;                                   // dropped, and up to six formats
 const LARGEST = 0x7F000000u;                          // bits of 1.7e38
@@ -19,30 +17,31 @@ var<workgroup> high: array<u32, G>;                   // bits of one that fits
 var<workgroup> safe: array<u32, G>;                   // bits of the head's own threshold under its safeguard
 var<workgroup> before: array<u32, OPTIONS * WG>;      // slots of each option in the lanes before
 
-fn bestOption(head: u32, candidate: vec4u, lambda: f32) -> u32 {
+// The cheapest option at this price of a byte (tiers: of a unit of importance). A slot never gets more bits than it has.
+fn bestOption(slot: vec4u, lambda: f32) -> u32 {
   if (info.mode == 0u) { return 1u; }
-  let p = max(abs(bitcast<f32>(candidate.y)), 1e-30);
+  var limit = info.numFormats;
+  if (isInPages(slot.x)) { limit = formatOf(slot.x) + 1u; }
   var option = 0u;
   if (info.mode == 1u) {
-    let relative = p * f32(counts[head]);
-    for (var f = 0u; f < info.numFormats; f++) {
-      if (relative >= lambda * info.formats[f].threshold) { option = f + 1u; }
+    let p = abs(bitcast<f32>(slot.y));
+    for (var f = 0u; f < limit; f++) {
+      if (p >= lambda * info.formats[f].threshold) { option = f + 1u; }
     }
   } else {
-    let damage = pow(p, info.power) * bitcast<f32>(candidate.w);
-    let noise = bitcast<f32>(candidate.z) * queryEnergy[head] / f32(D * D);
+    let noise = bitcast<f32>(slot.z);
+    let damage = bitcast<f32>(slot.w);
     var least = damage;
-    for (var f = 0u; f < info.numFormats; f++) {
+    for (var f = 0u; f < limit; f++) {
       let format = info.formats[f];
       let cost = damage * (info.kappa * (1.0 - exp(-format.relativeKey * noise)) + format.relativeValue) + lambda * format.bytes;
       if (cost < least) { least = cost; option = f + 1u; }
     }
   }
-  if ((candidate.y & 0x80000000u) != 0u) {              // pinned: never dropped, floor k8v8
-    for (var f = 0u; f < info.numFormats; f++) {
-      if (info.formats[f].keyBits >= 8u && info.formats[f].valueBits >= 8u) { return max(option, f + 1u); }
-    }
-    return info.numFormats;
+  if ((slot.y & 0x80000000u) != 0u) {                  // pinned: never dropped, floor k8v8 or the best there is
+    var least = 0u;
+    while (least + 1u < limit && (info.formats[least].keyBits < 8u || info.formats[least].valueBits < 8u)) { least++; }
+    option = max(option, least + 1u);
   }
   return option;
 }
@@ -53,16 +52,16 @@ fn lambdaOf(bits: u32, head: u32) -> f32 { return bitcast<f32>(min(bits, safe[he
 fn halve(lane: u32, together: bool, budget: u32) {
   for (var i = lane; i < G * OPTIONS; i += WG) { atomicStore(&tally[i], 0u); }
   workgroupBarrier();
-  for (var head = 0u; head < G; head++) {
+  for (var head = 0u; head < info.kvHeads; head++) {
     let lambda = lambdaOf((low[head] + high[head]) / 2u, head);
-    var mine: array<u32, OPTIONS>;
-    for (var i = lane; i < counts[head]; i += WG) { mine[bestOption(head, candidates[head * step.numCandidates + i], lambda)]++; }
+    var mine = array<u32, OPTIONS>();
+    for (var i = lane; i < counts[head]; i += WG) { mine[bestOption(candidates[head * step.numCandidates + i], lambda)]++; }
     for (var o = 1u; o <= info.numFormats; o++) { if (mine[o] > 0u) { atomicAdd(&tally[head * OPTIONS + o], mine[o]); } }
   }
   workgroupBarrier();
   if (lane == 0u) {
     var all = 0u;
-    for (var head = 0u; head < G; head++) {
+    for (var head = 0u; head < info.kvHeads; head++) {
       var pages = 0u;
       for (var f = 0u; f < info.numFormats; f++) {
         let slots = info.formats[f].slots;
@@ -71,7 +70,7 @@ fn halve(lane: u32, together: bool, budget: u32) {
       all += pages;
       if (!together) { narrow(head, pages <= budget); }
     }
-    if (together) { for (var head = 0u; head < G; head++) { narrow(head, all <= budget); } }
+    if (together) { for (var head = 0u; head < info.kvHeads; head++) { narrow(head, all <= budget); } }
   }
   workgroupBarrier();
 }
@@ -88,15 +87,15 @@ fn reset(lane: u32) {
 
 // Every candidate's option and its rank in its list; lists' new lengths into the table.
 fn rank(lane: u32) {
-  for (var head = 0u; head < G; head++) {
+  for (var head = 0u; head < info.kvHeads; head++) {
     let lambda = lambdaOf(high[head], head);
     let n = counts[head];
-    if (lane == 0u) { choices[G * step.numCandidates + head] = n; }
     let run = (n + WG - 1u) / WG;
-    var mine: array<u32, OPTIONS>;
+    var mine = array<u32, OPTIONS>();
     for (var i = lane * run; i < min(n, (lane + 1u) * run); i++) {
-      let option = bestOption(head, candidates[head * step.numCandidates + i], lambda);
-      choices[head * step.numCandidates + i] = (option << 28u) | mine[option];
+      let at = head * step.numCandidates + i;
+      let option = bestOption(candidates[at], lambda);
+      candidates[at].z = (option << 28u) | mine[option];
       mine[option]++;
     }
     for (var o = 0u; o < OPTIONS; o++) { before[o * WG + lane] = mine[o]; }
@@ -110,7 +109,7 @@ fn rank(lane: u32) {
     workgroupBarrier();
     for (var i = lane * run; i < min(n, (lane + 1u) * run); i++) {
       let at = head * step.numCandidates + i;
-      choices[at] += before[(choices[at] >> 28u) * WG + lane];
+      candidates[at].z += before[(candidates[at].z >> 28u) * WG + lane];
     }
     workgroupBarrier();
   }
@@ -159,16 +158,20 @@ fn takePages(lane: u32) {
 fn main(@builtin(local_invocation_index) lane: u32) {
   for (var head = lane; head < G; head += WG) { safe[head] = 0x7F800000u; }
   reset(lane);
-  if (info.mode != 0u) {
-    let budget = table[T_BUDGET];
-    if (info.perHead == 0u && info.safeguard > 0.0) {
-      let own = u32(f32(budget) * info.safeguard) / G;
-      for (var i = 0u; i < 31u; i++) { halve(lane, false, own); }
+  let budget = table[T_BUDGET];
+  let guarded = info.perHead == 0u && info.safeguard > 0.0;
+  var turns = select(1u, 2u, guarded);                // with a safeguard: every head for itself first, then all together
+  if (info.mode == 0u) { turns = 0u; }
+  for (var turn = 0u; turn < turns; turn++) {
+    let guarding = guarded && turn == 0u;
+    let alone = guarding || info.perHead == 1u;
+    let share = select(budget, u32(f32(budget) * info.safeguard), guarding);
+    for (var i = 0u; i < 31u; i++) { halve(lane, !alone, select(share, share / G, alone)); }
+    if (guarding) {
       for (var head = lane; head < G; head += WG) { safe[head] = high[head]; }
+      workgroupBarrier();
       reset(lane);
     }
-    if (info.perHead == 1u) { for (var i = 0u; i < 31u; i++) { halve(lane, false, budget / G); } }
-    else { for (var i = 0u; i < 31u; i++) { halve(lane, true, budget); } }
   }
   rank(lane);
   takePages(lane);

@@ -8,15 +8,15 @@
 @group(0) @binding(4) var<storage, read> source: array<u32>;
 @group(0) @binding(5) var<storage, read> means: array<u32>;
 @group(0) @binding(6) var<storage, read> candidates: array<vec4u>;
-@group(0) @binding(7) var<storage, read> choices: array<u32>;
 // the pool follows at POOL
 
 var<private> x: array<f32, D>;
 
 // Walsh-Hadamard transform of each block of BLOCK channels, orthonormal; its own inverse.
 fn rotate() {
-  for (var half = 1u; half < BLOCK; half *= 2u) {
-    for (var i = 0u; i < D / 2u; i++) {
+  let block = info.headSize & (0u - info.headSize);     // BLOCK
+  for (var half = 1u; half < block; half *= 2u) {
+    for (var i = 0u; i < info.headSize / 2u; i++) {
       let a = (i / half) * 2u * half + i % half;
       let u = x[a];
       let v = x[a + half];
@@ -24,7 +24,7 @@ fn rotate() {
       x[a + half] = u - v;
     }
   }
-  for (var c = 0u; c < D; c++) { x[c] *= inverseSqrt(f32(BLOCK)); }
+  for (var c = 0u; c < info.headSize; c++) { x[c] *= inverseSqrt(f32(BLOCK)); }
 }
 
 struct Place { page: u32, slot: u32, slots: u32 }
@@ -35,15 +35,15 @@ fn put(place: Place, word: u32, value: u32) { setPoolWord(place.page, word * pla
 fn scaleOf(bits: u32) -> vec2f {
   if (bits == 2u) {
     var energy = 0.0;
-    for (var c = 0u; c < D; c++) { energy += x[c] * x[c]; }
+    for (var c = 0u; c < info.headSize; c++) { energy += x[c] * x[c]; }
     let step2 = max(0.995 * sqrt(energy / f32(D)), 1e-8);
     var along = 0.0;
-    for (var c = 0u; c < D; c++) { along += x[c] * (clamp(floor(x[c] / step2 + 2.0), 0.0, 3.0) - 1.5); }
+    for (var c = 0u; c < info.headSize; c++) { along += x[c] * (clamp(floor(x[c] / step2 + 2.0), 0.0, 3.0) - 1.5); }
     return vec2f(unpack2x16float(pack2x16float(vec2f(energy / max(along, 1e-8), 0.0))).x, step2);
   }
   var least = x[0];
   var most = x[0];
-  for (var c = 1u; c < D; c++) { least = min(least, x[c]); most = max(most, x[c]); }
+  for (var c = 1u; c < info.headSize; c++) { least = min(least, x[c]); most = max(most, x[c]); }
   return unpack2x16float(pack2x16float(vec2f((most - least) / f32((1u << bits) - 1u), least)));
 }
 
@@ -69,7 +69,7 @@ fn encode(place: Place, firstWord: u32, bits: u32) -> vec2f {
 
 // x from raw f16 pairs, centred and rotated.
 fn loadRaw(fromLifted: bool, base: u32, stride: u32, meanBase: u32) {
-  for (var pair = 0u; pair < D / 2u; pair++) {
+  for (var pair = 0u; pair < info.headSize / 2u; pair++) {
     var word: u32;
     if (fromLifted) { word = lifted[base + pair * stride]; } else { word = source[base + pair * stride]; }
     let v = unpack2x16float(word) - unpack2x16float(means[meanBase + pair]);
@@ -92,29 +92,27 @@ fn loadCoded(base: u32, stride: u32, bits: u32, scale: vec2f) {
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let head = id.y;
-  let total = choices[step.numCandidates * G + head];   // counts follow the choices
-  if (id.x >= total) { return; }
-  let at = head * step.numCandidates + id.x;
-  let option = choices[at] >> 28u;
+  if (id.x >= step.numCandidates) { return; }
+  let candidate = candidates[head * step.numCandidates + id.x];
+  let option = candidate.z >> 28u;
   if (option == 0u) { return; }
-  let index = choices[at] & 0x0FFFFFFFu;
+  let index = candidate.z & 0x0FFFFFFFu;
   let f = info.formats[option - 1u];
   let list = head * info.numFormats + option - 1u;
   let start = select(table[T_HEADER + G * info.numFormats + list], list * (info.maxPages / G), info.mode == 0u);
   let place = Place(table[T_HEADER + 2u * G * info.numFormats + start + index / f.slots], index % f.slots, f.slots);
-  let candidate = candidates[at];
-  let old = (candidate.x & 0x80000000u) != 0u;
-  let oldOption = ((candidate.x >> 27u) & 15u) + 1u;
-  let oldFormat = info.formats[oldOption - 1u];
+  let old = isInPages(candidate.x);
+  let oldOption = select(0u, formatOf(candidate.x) + 1u, old);
+  let oldFormat = info.formats[max(oldOption, 1u) - 1u];
   var keyBase = 0u;
   var valueBase = 0u;
   var stride = 1u;
-  var meta = 0u;
+  var last = 0u;
   if (old) {
     stride = oldFormat.slots;
-    keyBase = ((candidate.x >> 12u) & 0x7FFFu) * info.pageWords + (candidate.x & 0xFFFu);
+    keyBase = pageOf(candidate.x) * info.pageWords + slotOf(candidate.x);
     valueBase = keyBase + codeWords(oldFormat.keyBits) * stride;
-    meta = lifted[keyBase + (oldFormat.words - 1u) * stride];
+    last = lifted[keyBase + (oldFormat.words - 1u) * stride];
     if (oldOption == option) {
       for (var w = 0u; w < f.words; w++) { put(place, w, lifted[keyBase + w * stride]); }
       return;
@@ -122,13 +120,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   } else {
     keyBase = (head * step.capacity + sourceRow(step, candidate.x)) * (D / 2u);
     valueBase = step.planeWords + keyBase;
-    meta = packMeta(step.firstPosition + candidate.x, abs(bitcast<f32>(candidate.y)));
+    last = packMeta(step.firstPosition + candidate.x, abs(bitcast<f32>(candidate.y)));
   }
-  put(place, f.words - 1u, meta);
+  put(place, f.words - 1u, last);
   var keyScales = vec2f(0.0);
   var valueScales = vec2f(0.0);
   if (f.keyBits == 16u) {
-    for (var pair = 0u; pair < D / 2u; pair++) { if (old) { put(place, pair, lifted[keyBase + pair * stride]); } else { put(place, pair, source[keyBase + pair]); } }
+    for (var pair = 0u; pair < info.headSize / 2u; pair++) { if (old) { put(place, pair, lifted[keyBase + pair * stride]); } else { put(place, pair, source[keyBase + pair]); } }
   } else {
     if (!old || oldFormat.keyBits == 16u) { loadRaw(old, keyBase, stride, head * D); }
     else { loadCoded(keyBase, stride, oldFormat.keyBits, keyScale(oldFormat, lifted[keyBase + keyScaleWord(oldFormat) * stride])); }
@@ -136,7 +134,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   let firstValue = codeWords(f.keyBits);
   if (f.valueBits == 16u) {
-    for (var pair = 0u; pair < D / 2u; pair++) { if (old) { put(place, firstValue + pair, lifted[valueBase + pair * stride]); } else { put(place, firstValue + pair, source[valueBase + pair]); } }
+    for (var pair = 0u; pair < info.headSize / 2u; pair++) { if (old) { put(place, firstValue + pair, lifted[valueBase + pair * stride]); } else { put(place, firstValue + pair, source[valueBase + pair]); } }
   } else {
     if (!old || oldFormat.valueBits == 16u) { loadRaw(old, valueBase, stride, head * D + D / 2u); }
     else { loadCoded(valueBase, stride, oldFormat.valueBits, valueScale(oldFormat, lifted[keyBase + valueScaleWord(oldFormat) * stride])); }

@@ -1,6 +1,6 @@
 // gather-slots: lists what a compression judges: per kv head the slots already in pages, then the incoming ones, each with
-// its importance and the energy of its centred key and value. Pages are lifted into scratch first (lift-pages), so that the
-// pool can be written anew. Lane = candidate.
+// what the rate-distortion rule needs of it (methods 10.3): what dropping it costs, and the variance of its logit's error per unit of
+// relative error. Pages are lifted into scratch first (lift-pages), so that the pool can be written anew. Lane = candidate.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: CompressStep;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
@@ -8,8 +8,9 @@
 @group(0) @binding(4) var<storage, read> source: array<u32>;           // (2, G, capacity, D/2) f16 pairs
 @group(0) @binding(5) var<storage, read> means: array<u32>;            // (G, 2, D/2) f16 pairs
 @group(0) @binding(6) var<storage, read> importance: array<f32>;       // (G, importanceStride), by row of the source
-@group(0) @binding(7) var<storage, read_write> candidates: array<vec4u>; // (G, numCandidates): source, importance (negative: pinned), |k-m|^2, |v-m|^2
-@group(0) @binding(8) var<storage, read_write> counts: array<u32>;     // (G)
+@group(0) @binding(7) var<storage, read> queryEnergy: array<f32>;      // (G): E|q|^2
+@group(0) @binding(8) var<storage, read_write> candidates: array<vec4u>; // (G, numCandidates), see lib/compress-step
+@group(0) @binding(9) var<storage, read_write> counts: array<u32>;     // (G)
 
 // Energy of a coded vector: rotation keeps it.
 fn codedEnergy(page: u32, slot: u32, slots: u32, firstWord: u32, bits: u32, scale: vec2f) -> f32 {
@@ -25,21 +26,47 @@ fn codedEnergy(page: u32, slot: u32, slots: u32, firstWord: u32, bits: u32, scal
   return sum;
 }
 
+// Energy of a raw vector without its mean; stride 0: in the source, else in the lifted pages.
 fn rawEnergy(base: u32, stride: u32, meanBase: u32) -> f32 {
   var sum = 0.0;
-  for (var pair = 0u; pair < D / 2u; pair++) {
-    let x = unpack2x16float(select(source[base + pair], lifted[base + pair * stride], stride > 0u)) - unpack2x16float(means[meanBase + pair]);
+  for (var pair = 0u; pair < info.headSize / 2u; pair++) {
+    var word: u32;
+    if (stride == 0u) { word = source[base + pair]; } else { word = lifted[base + pair * stride]; }
+    let x = unpack2x16float(word) - unpack2x16float(means[meanBase + pair]);
     sum += dot(x, x);
   }
   return sum;
 }
 
-// The sign of the importance says that the position lies in a pinned span.
-fn marked(p: f32, position: u32) -> u32 {
+fn isPinned(position: u32) -> bool {
   for (var i = 0u; i < info.numPinned; i++) {
-    if (position >= info.pinned[i].x && position < info.pinned[i].y) { return bitcast<u32>(p) | 0x80000000u; }
+    if (position >= info.pinned[i].x && position < info.pinned[i].y) { return true; }
   }
-  return bitcast<u32>(p);
+  return false;
+}
+
+fn candidate(place: u32, head: u32, position: u32, importance: f32, energies: vec2f) -> vec4u {
+  let p = max(importance, 1e-30);
+  let sign = select(0u, 0x80000000u, isPinned(position));
+  return vec4u(place, bitcast<u32>(p) | sign, bitcast<u32>(energies.x * queryEnergy[head] / f32(D * D)), bitcast<u32>(pow(p, info.power) * energies.y));
+}
+
+// Energies of the centred key and value of the j-th incoming slot.
+fn incomingEnergies(head: u32, row: u32) -> vec2f {
+  let base = (head * step.capacity + row) * (D / 2u);
+  return vec2f(rawEnergy(base, 0u, head * D), rawEnergy(step.planeWords + base, 0u, head * D + D / 2u));
+}
+
+// The same of a slot that stands in a lifted page.
+fn existingEnergies(head: u32, format: Format, page: u32, slot: u32) -> vec2f {
+  let base = page * info.pageWords + slot;
+  let valueWord = codeWords(format.keyBits);
+  var energies: vec2f;
+  if (format.keyBits == 16u) { energies.x = rawEnergy(base, format.slots, head * D); }
+  else { energies.x = codedEnergy(page, slot, format.slots, 0u, format.keyBits, keyScale(format, lifted[base + keyScaleWord(format) * format.slots])); }
+  if (format.valueBits == 16u) { energies.y = rawEnergy(base + valueWord * format.slots, format.slots, head * D + D / 2u); }
+  else { energies.y = codedEnergy(page, slot, format.slots, valueWord, format.valueBits, valueScale(format, lifted[base + valueScaleWord(format) * format.slots])); }
+  return energies;
 }
 
 @compute @workgroup_size(WG)
@@ -51,17 +78,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   let total = existing + step.numNew;
   if (id.x == 0u) { counts[head] = total; }
-  if (id.x >= total) { return; }
+  if (id.x >= step.numCandidates) { return; }
   let at = head * step.numCandidates + id.x;
-  let meanBase = head * D;
+  if (id.x >= total) { candidates[at] = vec4u(0u); return; }
   if (id.x >= existing) {
     let j = id.x - existing;
     let row = sourceRow(step, j);
-    let base = (head * step.capacity + row) * (D / 2u);
-    let p = select(importance[head * step.importanceStride + row], 1.0, step.uniformImportance == 1u);
-    let key = rawEnergy(base, 0u, meanBase);
-    let value = rawEnergy(step.planeWords + base, 0u, meanBase + D / 2u);
-    candidates[at] = vec4u(j, marked(p, step.firstPosition + j), bitcast<u32>(key), bitcast<u32>(value));
+    var p = 1.0;
+    if (step.uniformImportance == 0u) { p = importance[head * step.importanceStride + row]; }
+    candidates[at] = candidate(j, head, step.firstPosition + j, p, incomingEnergies(head, row));
     return;
   }
   var index = id.x;
@@ -75,14 +100,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let format = info.formats[f];
   let page = table[T_HEADER + (G + head) * info.numFormats + f] + index / format.slots; // ordinal in the layer's list = place in scratch
   let slot = index % format.slots;
-  let base = page * info.pageWords + slot;
-  var key: f32;
-  var value: f32;
-  let valueWord = codeWords(format.keyBits);
-  if (format.keyBits == 16u) { key = rawEnergy(base, format.slots, meanBase); }
-  else { key = codedEnergy(page, slot, format.slots, 0u, format.keyBits, keyScale(format, lifted[base + keyScaleWord(format) * format.slots])); }
-  if (format.valueBits == 16u) { value = rawEnergy(base + valueWord * format.slots, format.slots, meanBase + D / 2u); }
-  else { value = codedEnergy(page, slot, format.slots, valueWord, format.valueBits, valueScale(format, lifted[base + valueScaleWord(format) * format.slots])); }
-  let meta = lifted[base + (format.words - 1u) * format.slots];
-  candidates[at] = vec4u(0x80000000u | (f << 27u) | (page << 12u) | slot, marked(metaImportance(meta), metaPosition(meta)), bitcast<u32>(key), bitcast<u32>(value));
+  let word = lifted[page * info.pageWords + slot + (format.words - 1u) * format.slots];
+  candidates[at] = candidate(placeInPages(f, page, slot), head, metaPosition(word), metaImportance(word), existingEnergies(head, format, page, slot));
 }

@@ -26,9 +26,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     row = params.ringSlots - params.ring + position % params.ring;
   }
   for (var word = lane; word < D / 2u; word += WG) {
-    let from = (head * params.capacity + position) * (D / 2u) + word;
+    let start = (head * params.capacity + position) * (D / 2u) + word;
     let to = (head * params.ringSlots + row) * (D / 2u) + word;
-    rows[to] = source[from];
-    rows[params.ringPlane + to] = source[params.sourcePlane + from];
+    rows[to] = source[start];
+    rows[params.ringPlane + to] = source[params.sourcePlane + start];
   }
 }

@@ -12,6 +12,8 @@ struct Format {
 }
 
 struct CacheInfo {
+  pinned: array<vec4u, 4>,   // (start, end, -, -): never dropped, floor k8v8
+  formats: array<Format, 6>, // by rising bytes
   numFormats: u32,
   mode: u32,           // 0 static (one format, nothing dropped), 1 tiers, 2 rate-distortion
   perHead: u32,        // 1: every head has its own threshold; 0: heads of a layer compete
@@ -23,9 +25,8 @@ struct CacheInfo {
   kappa: f32,          // rate-distortion: damage of a logit error that saturates
   power: f32,          // rate-distortion: weight = importance^power
   maxPages: u32,       // of one layer
-  spare: u32,
-  pinned: array<vec4u, 4>,   // (start, end, -, -): never dropped, floor k8v8
-  formats: array<Format, 6>, // by rising bytes
+  headSize: u32,       // D and G again: as bounds of long loops, so that compilers do not unroll them
+  kvHeads: u32,
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.

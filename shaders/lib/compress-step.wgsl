@@ -11,7 +11,7 @@ struct CompressStep {
   importanceStride: u32,
   rebuild: u32,        // 1: existing slots are judged again; 0: they stay
   uniformImportance: u32, // 1: there is no score; every slot counts the same
-  spare: u32,
+  meanRows: u32,       // rows from firstRow on that the means are taken over, once per cache
 }
 
 // Row of the j-th new slot in the source.
@@ -20,3 +20,14 @@ fn sourceRow(step: CompressStep, j: u32) -> u32 {
   if (step.wrap == 0u) { return row; }
   return step.baseRow + (row % step.wrap);
 }
+
+// A candidate, four words: where it stands; its importance, sign bit set where it is pinned; n, the variance of its logit's error
+// per unit of the key's relative error; d, what dropping it costs (both f32). choose-formats overwrites n by the choice:
+// option << 28 | rank in its list; option 0 = dropped, else format + 1.
+
+// Where a slot in pages stands: ordinal of its page in the layer's table, slot in the page (of at most 512), its format.
+fn placeInPages(format: u32, page: u32, slot: u32) -> u32 { return 0x80000000u | (format << 27u) | (page << 9u) | slot; }
+fn isInPages(place: u32) -> bool { return (place & 0x80000000u) != 0u; }
+fn formatOf(place: u32) -> u32 { return (place >> 27u) & 15u; }
+fn pageOf(place: u32) -> u32 { return (place >> 9u) & 0x3FFFFu; }
+fn slotOf(place: u32) -> u32 { return place & 0x1FFu; }

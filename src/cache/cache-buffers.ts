@@ -1,15 +1,16 @@
 // cache-buffers: every GPU buffer of one cache, sized once from the shape, the policy and the bytes it may use.
 // Leaves to others: what is written into them.
 
+import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { CacheGeometry } from "../kernels/cache-kernel";
 import { MOST_SEGMENTS } from "../kernels/cache-kernel";
 import { queryFloats } from "../kernels/query-transform";
 import type { ModelConfig } from "../model/model-config";
-import { type Policy, needsBudget } from "../policy/policy";
+import { needsBudget, type Policy } from "../policy/policy";
 import { RELATIVE_ERROR } from "./formats";
-import { type CacheShape, type PageLayout, choosePageLayout, fullBytesPerToken, meanWords, pagesPerLayer, ringPlaneWords, tableWords } from "./page-layout";
+import { type CacheShape, choosePageLayout, fullBytesPerToken, meanWords, type PageLayout, pagesPerLayer, ringPlaneWords, tableWords } from "./page-layout";
 
 export interface CacheRequest {
   /** Tokens the cache must take at most: prompt and new ones. */
@@ -21,6 +22,8 @@ export interface CacheRequest {
   readonly statisticsBytesPerLayer: number;
   /** Names the owner in the byte ledger. */
   readonly owner: string;
+  /** Largest segment of the pool; what the adapter can bind by default. Smaller in tests. */
+  readonly segmentBytes?: number;
 }
 
 /** Sizes that follow from model, policy and request. */
@@ -48,14 +51,13 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const expected = (request.budgetBytes ?? request.tokens * fullBytesPerToken(shape)) / (shape.layers * shape.kvHeads);
   const layout = choosePageLayout(policy.formats, shape.headSize, expected);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
-  const statisticsBytes = statisticsStride * shape.layers;
-  const pages = needsBudget(policy) && request.budgetBytes !== undefined
-    ? pagesPerLayer(shape, layout, policy.formats.length, { bytes: request.budgetBytes, ringSlots, statisticsBytes, shares: request.layerShares })
-    : Array<number>(shape.layers).fill(shape.kvHeads * Math.max(1, Math.ceil(request.tokens / (layout.slotsPerPage[0] ?? 1))));
+  const fixed = { numFormats: policy.formats.length, ringSlots, statisticsBytes: statisticsStride * shape.layers };
+  const pages =
+    needsBudget(policy) && request.budgetBytes !== undefined
+      ? pagesPerLayer(shape, layout, fixed, { bytes: request.budgetBytes, shares: request.layerShares })
+      : Array<number>(shape.layers).fill(pagesForAll(policy, layout, shape, request.tokens));
+  checkPinned(policy, layout, pages, shape, request.tokens);
   const maxPages = Math.max(...pages);
-  const total = pages.reduce((a, b) => a + b, 0);
-  const segmentBytes = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
-  const single = total * layout.pageBytes <= segmentBytes;
   const group = config.heads / config.kvHeads;
   const unit = group > 8 ? UNIT / 2 : UNIT;
   return {
@@ -69,10 +71,49 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     meanStride: meanWords(shape),
     statisticsStride,
     units: Math.ceil(ringSlots / unit) + policy.formats.length + Math.ceil(request.tokens / unit),
-    geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: single ? 0 : Math.ceil(total / MOST_SEGMENTS) },
+    geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes) },
     tokens: request.tokens,
     owner: request.owner,
   };
+}
+
+/** Pages of a layer that hold every token but the sinks and the newer half of the ring, in the smallest format. */
+function pagesForAll(policy: Policy, layout: PageLayout, shape: CacheShape, tokens: number): number {
+  const slots = Math.max(0, tokens - policy.sinks - Math.floor(policy.ring / 2));
+  return shape.kvHeads * Math.max(1, Math.ceil(slots / (layout.slotsPerPage[0] ?? 1)));
+}
+
+/** Pinned slots are never dropped, so every layer must have room for all of them at their floor. */
+function checkPinned(policy: Policy, layout: PageLayout, pages: readonly number[], shape: CacheShape, tokens: number): void {
+  if (policy.mode === "static" || policy.pinned.length === 0) return;
+  const floor = policy.formats.findIndex((format) => format.keyBits >= 8 && format.valueBits >= 8);
+  const slots = layout.slotsPerPage[floor < 0 ? policy.formats.length - 1 : floor] ?? 1;
+  const positions = Array.from({ length: tokens }, (_, position) => position).filter((position) =>
+    policy.pinned.some(([start, end]) => position >= start && position < end),
+  );
+  const needed = shape.kvHeads * Math.ceil(positions.length / slots);
+  const least = Math.min(...pages);
+  if (needed > least)
+    throw new EngineError(
+      "BUDGET_TOO_SMALL",
+      `${positions.length} pinned tokens need ${needed} pages in every layer, the budget gives one layer ${least}. Raise the budget or pin less.`,
+      { found: least, expected: needed },
+    );
+}
+
+/** Pages per segment where the pool does not fit one binding, else 0. */
+function segmentPages(gpu: Gpu, pages: readonly number[], { pageBytes }: PageLayout, segmentBytes?: number): number {
+  const most = segmentBytes ?? Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
+  const total = pages.reduce((a, b) => a + b, 0);
+  if (total * pageBytes <= most) return 0;
+  const perSegment = Math.ceil(total / MOST_SEGMENTS);
+  if (perSegment * pageBytes > most)
+    throw new EngineError(
+      "OUT_OF_MEMORY",
+      `The cache needs ${total * pageBytes} bytes of pages, this adapter takes ${MOST_SEGMENTS} times ${most}. Use fewer tokens, or a policy that compresses.`,
+      { found: MOST_SEGMENTS * most, expected: total * pageBytes },
+    );
+  return perSegment;
 }
 
 /** The buffers. Role `kv` is what the budget pays for; `scratch` is the working space of compression and attention. */
@@ -113,7 +154,7 @@ export class CacheBuffers {
     this.ring = make("ring", shape.layers * 2 * plan.ringPlane * 4, "kv");
     this.means = make("means", shape.layers * plan.meanStride * 4, "kv");
     this.statistics = make("statistics", shape.layers * plan.statisticsStride, "kv");
-    this.info = make("info", 304, "scratch", uniform);
+    this.info = make("info", INFO_BYTES, "scratch", uniform);
     this.units = make("units", 16, "scratch", uniform);
     this.queries = make("queries", config.heads * queryFloats(shape.headSize) * 4, "scratch");
     this.partials = make("partials", config.heads * plan.units * (shape.headSize + 2) * 4, "scratch");
@@ -130,11 +171,11 @@ export class CacheBuffers {
   }
 
   ringKeys(layer: number): BufferView {
-    return view(this.ring, 2 * layer, this.plan.ringPlane * 4);
+    return this.#ringPlane(2 * layer);
   }
 
   ringValues(layer: number): BufferView {
-    return view(this.ring, 2 * layer + 1, this.plan.ringPlane * 4);
+    return this.#ringPlane(2 * layer + 1);
   }
 
   /** Keys and values of a layer's ring in one view: (2, ringPlane) u32. */
@@ -146,6 +187,12 @@ export class CacheBuffers {
     return view(this.means, layer, this.plan.meanStride * 4);
   }
 
+  /** Without the padding between planes: shaders take the rows' number from the binding's size. */
+  #ringPlane(plane: number): BufferView {
+    const { shape, ringSlots, ringPlane } = this.plan;
+    return { buffer: this.ring, offset: plane * ringPlane * 4, size: shape.kvHeads * ringSlots * shape.headSize * 2 };
+  }
+
   dispose(): void {
     for (const buffer of this.#all) this.gpu.destroyBuffer(buffer);
   }
@@ -155,38 +202,25 @@ function view(buffer: GPUBuffer, index: number, bytes: number): BufferView {
   return { buffer, offset: index * bytes, size: bytes };
 }
 
-/** shaders/lib/cache.wgsl's CacheInfo. */
+/** Bytes of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 13 numbers, padded. */
+const INFO_BYTES = 320;
+
 function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
-  const data = new DataView(new ArrayBuffer(304));
-  const u32 = (word: number, value: number): void => data.setUint32(word * 4, value, true);
-  const f32 = (word: number, value: number): void => data.setFloat32(word * 4, value, true);
-  u32(0, policy.formats.length);
-  u32(1, { static: 0, tiers: 1, "rate-distortion": 2 }[policy.mode]);
-  u32(2, policy.perHead ? 1 : 0);
-  f32(3, policy.safeguard);
-  u32(4, policy.sinks);
-  u32(5, plan.ringSlots);
-  u32(6, plan.layout.pageWords);
-  u32(7, policy.pinned.length);
-  f32(8, policy.kappa);
-  f32(9, policy.power);
-  u32(10, plan.maxPages);
-  policy.pinned.forEach(([start, end], index) => {
-    u32(12 + 4 * index, start);
-    u32(13 + 4 * index, end);
-  });
+  const data = new DataView(new ArrayBuffer(INFO_BYTES));
+  const u32 = (at: number, ...values: number[]): void => values.forEach((value, index) => data.setUint32((at + index) * 4, value, true));
+  const f32 = (at: number, ...values: number[]): void => values.forEach((value, index) => data.setFloat32((at + index) * 4, value, true));
+  policy.pinned.forEach(([start, end], index) => u32(4 * index, start, end));
   policy.formats.forEach((format, index) => {
-    const at = 28 + 8 * index;
     const slots = plan.layout.slotsPerPage[index] ?? 1;
-    u32(at, format.keyBits);
-    u32(at + 1, format.valueBits);
-    u32(at + 2, plan.layout.slotWords[index] ?? 0);
-    u32(at + 3, slots);
-    f32(at + 4, RELATIVE_ERROR[format.keyBits]);
-    f32(at + 5, RELATIVE_ERROR[format.valueBits]);
-    f32(at + 6, policy.thresholds[index] ?? 1);
-    f32(at + 7, plan.layout.pageBytes / slots);
+    const at = 16 + 8 * index;
+    u32(at, format.keyBits, format.valueBits, plan.layout.slotWords[index] ?? 0, slots);
+    f32(at + 4, RELATIVE_ERROR[format.keyBits], RELATIVE_ERROR[format.valueBits], policy.thresholds[index] ?? 1, plan.layout.pageBytes / slots);
   });
+  const mode = { static: 0, tiers: 1, "rate-distortion": 2 }[policy.mode];
+  u32(64, policy.formats.length, mode, policy.perHead ? 1 : 0);
+  f32(67, policy.safeguard);
+  u32(68, policy.sinks, plan.ringSlots, plan.layout.pageWords, policy.pinned.length);
+  f32(72, policy.kappa, policy.power);
+  u32(74, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads);
   return new Uint8Array(data.buffer);
 }
-

@@ -29,6 +29,8 @@ export interface Intake {
   readonly count: number;
   readonly firstPosition: number;
   readonly firstRow: number;
+  /** Rows from firstRow on that the means are taken over, if they are: the slots that come in and newer ones that stay. */
+  readonly meanRows: number;
 }
 
 interface LayerOps {
@@ -45,7 +47,6 @@ export class Compressor {
   readonly #step: GPUBuffer;
   readonly #lifted: GPUBuffer; // (maxPages, pageWords) u32
   readonly #candidates: GPUBuffer; // (G, numCandidates) vec4u
-  readonly #choices: GPUBuffer; // (G, numCandidates) u32, then (G)
   readonly #counts: GPUBuffer; // (G) u32
   readonly #blank: GPUBuffer; // stands in for scores where there are none
   readonly #layers: readonly LayerOps[];
@@ -68,7 +69,6 @@ export class Compressor {
     this.#step = gpu.createBuffer("Compressor.step", STEP_WORDS * 4, role, { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
     this.#lifted = make("lifted", existing === "judged" ? plan.maxPages * plan.layout.pageBytes : 16);
     this.#candidates = make("candidates", heads * numCandidates * 16);
-    this.#choices = make("choices", heads * (numCandidates + 1) * 4);
     this.#counts = make("counts", heads * 4);
     this.#blank = make("blank", heads * 4);
     this.#layers = Array.from({ length: plan.shape.layers }, (_, layer) => this.#bindLayer(layer));
@@ -78,7 +78,7 @@ export class Compressor {
   write(intake: Intake): void {
     const { source } = this;
     const words = [intake.count, intake.firstPosition, intake.firstRow, source.baseRow, source.wrap, source.capacity, source.planeWords, this.numCandidates];
-    words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, 0);
+    words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, intake.meanRows);
     this.gpu.write(this.#step, 0, new Uint32Array(words));
   }
 
@@ -98,19 +98,38 @@ export class Compressor {
   }
 
   dispose(): void {
-    for (const buffer of [this.#step, this.#lifted, this.#candidates, this.#choices, this.#counts, this.#blank]) this.gpu.destroyBuffer(buffer);
+    for (const buffer of [this.#step, this.#lifted, this.#candidates, this.#counts, this.#blank]) this.gpu.destroyBuffer(buffer);
   }
 
   #bindLayer(layer: number): LayerOps {
     const { gpu, buffers, source } = this;
     const { geometry } = buffers.plan;
-    const shared = { info: buffers.info, step: this.#step, table: buffers.table(layer), lifted: this.#lifted, source: source.rows(layer), means: buffers.mean(layer), candidates: this.#candidates };
+    const shared = {
+      info: buffers.info,
+      step: this.#step,
+      table: buffers.table(layer),
+      lifted: this.#lifted,
+      source: source.rows(layer),
+      means: buffers.mean(layer),
+      candidates: this.#candidates,
+    };
     return {
       means: bindSlotMeans(gpu, geometry, { step: this.#step, source: source.rows(layer), means: buffers.mean(layer) }),
-      lift: bindLiftPages(gpu, geometry, { info: buffers.info, table: buffers.table(layer), lifted: this.#lifted, pool: buffers.pool, pages: buffers.plan.pages[layer] ?? 0 }),
-      gather: bindGatherSlots(gpu, geometry, { ...shared, importance: source.importance?.scores(layer) ?? this.#blank, counts: this.#counts }),
-      choose: bindChooseFormats(gpu, geometry, { ...shared, counts: this.#counts, queryEnergy: source.importance?.queryEnergy(layer) ?? this.#blank, choices: this.#choices, free: buffers.free }),
-      encode: bindEncodeSlots(gpu, geometry, { ...shared, choices: this.#choices, pool: buffers.pool }),
+      lift: bindLiftPages(gpu, geometry, {
+        info: buffers.info,
+        table: buffers.table(layer),
+        lifted: this.#lifted,
+        pool: buffers.pool,
+        pages: buffers.plan.pages[layer] ?? 0,
+      }),
+      gather: bindGatherSlots(gpu, geometry, {
+        ...shared,
+        importance: source.importance?.scores(layer) ?? this.#blank,
+        queryEnergy: source.importance?.queryEnergy(layer) ?? this.#blank,
+        counts: this.#counts,
+      }),
+      choose: bindChooseFormats(gpu, geometry, { ...shared, counts: this.#counts, free: buffers.free }),
+      encode: bindEncodeSlots(gpu, geometry, { ...shared, pool: buffers.pool }),
     };
   }
 }

@@ -29,6 +29,8 @@ export interface RowScores {
   readonly scores: (layer: number) => BufferView; // (G, stride) f32
   readonly stride: number;
   readonly queryEnergy: (layer: number) => BufferView; // (G) f32
+  /** Before the submit whose compression reads them: the next token's position. */
+  prepare?(position: number): void;
   record?(recorder: Recorder, layer: number): void;
 }
 
@@ -52,7 +54,7 @@ export class KvCache {
   readonly #ring: Compressor;
   #prompt: Compressor | undefined;
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
-  #promptIntake = { count: 0, firstPosition: 0, firstRow: 0 };
+  #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0 };
   #promptRows = 0;
   #tokens = 0;
   #ringLength = 0;
@@ -101,13 +103,19 @@ export class KvCache {
       baseRow: 0,
       ...(scores ? { importance: scores } : {}),
     };
-    this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks };
+    this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks, meanRows: count + newest };
     this.#promptRows = sinks + newest;
     this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging");
     this.#prompt.write(this.#promptIntake);
     const params = this.gpu.createBuffer("KvCache.ringFill", 32, "staging", { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
-    this.gpu.write(params, 0, new Uint32Array([sinks, newest, staging.tokens, policy.ring, staging.capacity, staging.planeWords, plan.ringSlots, plan.ringPlane]));
-    const ops = Array.from({ length: plan.shape.layers }, (_, layer) => bindRingFill(this.gpu, plan.geometry, { params, source: staging.rows, rows: buffers.ringRows(layer) }));
+    this.gpu.write(
+      params,
+      0,
+      new Uint32Array([sinks, newest, staging.tokens, policy.ring, staging.capacity, staging.planeWords, plan.ringSlots, plan.ringPlane]),
+    );
+    const ops = Array.from({ length: plan.shape.layers }, (_, layer) =>
+      bindRingFill(this.gpu, plan.geometry, { params, source: staging.rows, rows: buffers.ringRows(layer) }),
+    );
     this.#ringFill = { ops, params };
   }
 
@@ -139,13 +147,17 @@ export class KvCache {
   advance(): Pick<Step, "tokens" | "firstPosition" | "keyRow" | "ringLength"> & { readonly compress: boolean } {
     const { policy, plan } = this;
     const position = this.#tokens;
-    if (position >= plan.tokens) throw new EngineError("CONTEXT_FULL", `The cache was made for ${plan.tokens} tokens and all are taken. Ask for more tokens when it is made.`, { tokens: plan.tokens });
+    if (position >= plan.tokens)
+      throw new EngineError("CONTEXT_FULL", `The cache was made for ${plan.tokens} tokens and all are taken. Ask for more tokens when it is made.`, {
+        tokens: plan.tokens,
+      });
     const sink = position < policy.sinks;
     const compress = !sink && this.#ringLength === policy.ring;
     if (compress) {
       const count = policy.ring - Math.floor(policy.ring / 2);
       const firstPosition = position - this.#ringLength;
-      this.#ring.write({ count, firstPosition, firstRow: firstPosition % policy.ring });
+      this.#ringScores?.prepare?.(position);
+      this.#ring.write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: policy.ring });
       this.#ringLength -= count;
     }
     if (!sink) this.#ringLength++;

@@ -49,7 +49,12 @@ export function choosePageLayout(formats: readonly Format[], headSize: number, e
       best = { pageBytes, pageWords, slotWords: words, slotsPerPage: slots };
     }
   }
-  if (!best) throw new EngineError("UNSUPPORTED_ARCHITECTURE", `A slot of head size ${headSize} does not fit a page of ${LARGEST_PAGE} bytes. Use a model with smaller heads.`, { headSize });
+  if (!best)
+    throw new EngineError(
+      "UNSUPPORTED_ARCHITECTURE",
+      `A slot of head size ${headSize} does not fit a page of ${LARGEST_PAGE} bytes. Use a model with smaller heads.`,
+      { headSize },
+    );
   return best;
 }
 
@@ -72,10 +77,18 @@ export function meanWords({ kvHeads, headSize }: CacheShape): number {
   return Math.ceil((kvHeads * headSize) / 64) * 64;
 }
 
-/** Bytes of a cache without its pages: sinks, ring, means, tables, free list, and the policy's statistics. */
-export function fixedBytes(shape: CacheShape, numFormats: number, ringSlots: number, pages: number, statisticsBytes: number): number {
-  const perLayer = 2 * ringPlaneWords(shape, ringSlots) + meanWords(shape) + tableWords(shape, numFormats, Math.ceil(pages / shape.layers));
-  return 4 * (shape.layers * perLayer + 4 + pages) + statisticsBytes;
+/** Sizes a budget pays for besides pages. */
+export interface FixedParts {
+  readonly numFormats: number;
+  readonly ringSlots: number; // sinks + ring
+  readonly statisticsBytes: number;
+}
+
+/** Bytes of a cache with these pages: pages, sinks, ring, means, tables, free list, and the policy's statistics. Every layer's table has room for the largest. */
+export function cacheBytes(shape: CacheShape, layout: PageLayout, fixed: FixedParts, pages: readonly number[]): number {
+  const total = pages.reduce((a, b) => a + b, 0);
+  const perLayer = 2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + tableWords(shape, fixed.numFormats, Math.max(...pages));
+  return 4 * (shape.layers * perLayer + 4 + total) + Math.max(16, fixed.statisticsBytes) + total * layout.pageBytes;
 }
 
 /**
@@ -85,22 +98,24 @@ export function fixedBytes(shape: CacheShape, numFormats: number, ringSlots: num
 export function pagesPerLayer(
   shape: CacheShape,
   layout: PageLayout,
-  numFormats: number,
-  budget: { readonly bytes: number; readonly ringSlots: number; readonly statisticsBytes: number; readonly shares: readonly number[] },
+  fixed: FixedParts,
+  budget: { readonly bytes: number; readonly shares: readonly number[] },
 ): number[] {
-  const { layers, kvHeads } = shape;
-  const { bytes, ringSlots, statisticsBytes, shares } = budget;
-  let total = Math.floor(bytes / layout.pageBytes);
-  const affordable = (pages: number): boolean => fixedBytes(shape, numFormats, ringSlots, pages, statisticsBytes) + pages * layout.pageBytes + layers * 256 <= bytes;
-  while (total > 0 && !affordable(total)) total--;
-  if (total < layers * kvHeads) {
-    const needed = fixedBytes(shape, numFormats, ringSlots, layers * kvHeads, statisticsBytes) + layers * (kvHeads * layout.pageBytes + 256);
-    throw new EngineError("BUDGET_TOO_SMALL", `A budget of ${bytes} bytes is below sinks + ring + one page per head, ${needed} bytes for this model. Raise the budget or shorten the ring.`, {
-      found: bytes,
-      expected: needed,
-    });
+  const { layers, kvHeads, headSize } = shape;
+  const { pageBytes } = layout;
+  const least = layers * kvHeads;
+  for (let total = Math.floor(budget.bytes / pageBytes); total >= least; ) {
+    const pages = divide(total, budget.shares, fixed.ringSlots * kvHeads * headSize * 4, pageBytes, kvHeads);
+    const excess = cacheBytes(shape, layout, fixed, pages) - budget.bytes;
+    if (excess <= 0) return pages;
+    total -= Math.max(1, Math.floor(excess / (2 * pageBytes))); // a page and its table words cost less than two pages
   }
-  return divide(total, shares, ringSlots * kvHeads * shape.headSize * 4, layout.pageBytes, kvHeads);
+  const needed = cacheBytes(shape, layout, fixed, Array<number>(layers).fill(kvHeads));
+  throw new EngineError(
+    "BUDGET_TOO_SMALL",
+    `A budget of ${budget.bytes} bytes is below sinks + ring + one page per head, ${needed} bytes for this model. Raise the budget or shorten the ring.`,
+    { found: budget.bytes, expected: needed },
+  );
 }
 
 /** Largest-remainder division of pages by shares, at least `least` each; a layer's ring counts towards its share. */

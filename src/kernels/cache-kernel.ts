@@ -2,9 +2,9 @@
 
 import cacheLib from "../../shaders/lib/cache.wgsl?raw";
 import poolRead from "../../shaders/lib/pool-read.wgsl?raw";
-import poolRead4 from "../../shaders/lib/pool-read-4.wgsl?raw";
+import poolRead3 from "../../shaders/lib/pool-read-3.wgsl?raw";
 import poolWrite from "../../shaders/lib/pool-write.wgsl?raw";
-import poolWrite4 from "../../shaders/lib/pool-write-4.wgsl?raw";
+import poolWrite3 from "../../shaders/lib/pool-write-3.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { Binding, BufferView, Kernel } from "../gpu/kernel";
 
@@ -19,8 +19,8 @@ export interface CacheGeometry {
   readonly segmentPages: number;
 }
 
-/** Segments a shader can bind beside its other buffers. */
-export const MOST_SEGMENTS = 4;
+/** Segments a shader can bind beside its other buffers: eight storage buffers a stage, five of them taken. */
+export const MOST_SEGMENTS = 3;
 
 /** The pool's segments as a kernel binds them. */
 export interface PoolBinding {
@@ -49,7 +49,7 @@ export interface CacheKernelSpec {
 /** Compiles (once) and binds one of the cache's shaders. */
 export function bindCacheKernel(gpu: Gpu, geometry: CacheGeometry, spec: CacheKernelSpec, buffers: readonly BufferView[], pool?: PoolBinding): BoundKernel {
   const several = geometry.segmentPages > 0;
-  const poolCode = pool ? [pool.access === "read" ? (several ? poolRead4 : poolRead) : several ? poolWrite4 : poolWrite] : [];
+  const poolCode = pool ? [pool.access === "read" ? (several ? poolRead3 : poolRead) : several ? poolWrite3 : poolWrite] : [];
   const poolBindings: Binding[] = pool ? Array<Binding>(several ? MOST_SEGMENTS : 1).fill(pool.access) : [];
   const kernel = gpu.kernels.get({
     name: spec.name,

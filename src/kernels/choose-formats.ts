@@ -10,10 +10,8 @@ import { bindCacheKernel, type CacheGeometry } from "./cache-kernel";
 export interface ChooseFormatsArgs {
   readonly info: BufferView;
   readonly step: BufferView; // CompressStep
-  readonly candidates: BufferView; // (G, numCandidates) vec4u
+  readonly candidates: BufferView; // (G, numCandidates) vec4u, the choice is written into them
   readonly counts: BufferView; // (G) u32
-  readonly queryEnergy: BufferView; // (G) f32
-  readonly choices: BufferView; // (G, numCandidates) u32, then (G) u32
   readonly table: BufferView;
   readonly free: BufferView; // head, tail, capacity, error, then page ids
 }
@@ -22,10 +20,10 @@ export function bindChooseFormats(gpu: Gpu, geometry: CacheGeometry, args: Choos
   const spec = {
     name: "choose-formats",
     code: [compressStep, shader],
-    bindings: ["uniform", "uniform", "read", "read", "read", "write", "write", "write"] as const,
+    bindings: ["uniform", "uniform", "write", "read", "write", "write"] as const,
     workgroup: gpu.software ? 64 : 256,
   };
-  const buffers = [args.info, args.step, args.candidates, args.counts, args.queryEnergy, args.choices, args.table, args.free];
+  const buffers = [args.info, args.step, args.candidates, args.counts, args.table, args.free];
   const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers);
   return { record: (recorder) => recorder.dispatch(kernel, group, 1) };
 }

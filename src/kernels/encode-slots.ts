@@ -16,8 +16,7 @@ export interface EncodeSlotsArgs {
   readonly lifted: BufferView;
   readonly source: BufferView;
   readonly means: BufferView;
-  readonly candidates: BufferView;
-  readonly choices: BufferView;
+  readonly candidates: BufferView; // with choices in them
   readonly pool: readonly GPUBuffer[];
 }
 
@@ -25,10 +24,10 @@ export function bindEncodeSlots(gpu: Gpu, geometry: CacheGeometry, args: EncodeS
   const spec = {
     name: "encode-slots",
     code: [compressStep, shader],
-    bindings: ["uniform", "uniform", "read", "read", "read", "read", "read", "read"] as const,
+    bindings: ["uniform", "uniform", "read", "read", "read", "read", "read"] as const,
     workgroup: WORKGROUP,
   };
-  const buffers = [args.info, args.step, args.table, args.lifted, args.source, args.means, args.candidates, args.choices];
+  const buffers = [args.info, args.step, args.table, args.lifted, args.source, args.means, args.candidates];
   const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers, { access: "write", segments: args.pool });
   return { record: (recorder, most) => recorder.dispatch(kernel, group, Math.max(1, Math.ceil(most / WORKGROUP)), geometry.kvHeads) };
 }

@@ -1,4 +1,4 @@
-// gather-slots: lists what a compression judges, with importance and energies.
+// gather-slots: lists what a compression judges, with importance and what the rule of rate and distortion needs.
 
 import shader from "../../shaders/gather-slots.wgsl?raw";
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
@@ -17,6 +17,7 @@ export interface GatherSlotsArgs {
   readonly source: BufferView; // (2, G, capacity, D/2) u32
   readonly means: BufferView; // (G, 2, D/2) u32
   readonly importance: BufferView; // (G, stride) f32
+  readonly queryEnergy: BufferView; // (G) f32
   readonly candidates: BufferView; // (G, numCandidates) vec4u
   readonly counts: BufferView; // (G) u32
 }
@@ -26,10 +27,10 @@ export function bindGatherSlots(gpu: Gpu, geometry: CacheGeometry, args: GatherS
   const spec = {
     name: "gather-slots",
     code: [compressStep, shader],
-    bindings: ["uniform", "uniform", "read", "read", "read", "read", "read", "write", "write"] as const,
+    bindings: ["uniform", "uniform", "read", "read", "read", "read", "read", "read", "write", "write"] as const,
     workgroup: WORKGROUP,
   };
-  const buffers = [args.info, args.step, args.table, args.lifted, args.source, args.means, args.importance, args.candidates, args.counts];
+  const buffers = [args.info, args.step, args.table, args.lifted, args.source, args.means, args.importance, args.queryEnergy, args.candidates, args.counts];
   const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers);
   return { record: (recorder, most) => recorder.dispatch(kernel, group, Math.max(1, Math.ceil(most / WORKGROUP)), geometry.kvHeads) };
 }

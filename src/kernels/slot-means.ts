@@ -1,4 +1,4 @@
-// slot-means: mean key and value of the slots that come in, which all codes of the cache are centred on.
+// slot-means: mean key and value of the first slots that come in, which all codes of the cache are centred on.
 
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
 import shader from "../../shaders/slot-means.wgsl?raw";
@@ -14,7 +14,9 @@ export interface SlotMeansArgs {
 }
 
 export function bindSlotMeans(gpu: Gpu, geometry: CacheGeometry, args: SlotMeansArgs): { record(recorder: Recorder): void } {
-  const spec = { name: "slot-means", code: [compressStep, shader], bindings: ["uniform", "read", "write"] as const, workgroup: 32 };
+  const pairs = geometry.headSize / 2;
+  const workgroup = pairs * Math.max(1, Math.floor(256 / pairs)); // lanes = (part of the rows, pair of channels)
+  const spec = { name: "slot-means", code: [compressStep, shader], bindings: ["uniform", "read", "write"] as const, workgroup };
   const { kernel, group } = bindCacheKernel(gpu, geometry, spec, [args.step, args.source, args.means]);
   return { record: (recorder) => recorder.dispatch(kernel, group, geometry.kvHeads, 2) };
 }
