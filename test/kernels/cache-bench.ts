@@ -1,0 +1,266 @@
+// cache-bench: drives a real KvCache with made-up keys and values, and reads everything back for the f64 twins.
+
+import { type CacheBuffers, planCache } from "../../src/cache/cache-buffers";
+import { KvCache, type RowScores } from "../../src/cache/kv-cache";
+import type { PolicySpec, PresetName } from "../../src/engine-types";
+import type { Gpu } from "../../src/gpu/device";
+import { StepBuffer } from "../../src/gpu/step";
+import type { ModelConfig } from "../../src/model/model-config";
+import { type Policy, resolvePolicy } from "../../src/policy/policy";
+import { attend } from "../reference/cache-attention";
+import { half, toHalf } from "../reference/codec";
+import { type CacheWords, type StoredSlot, slotsInPages, slotsInRing } from "../reference/page-table";
+import { gaussian, seeded } from "../reference/scoring-case";
+
+export interface BenchShape {
+  readonly D: number;
+  readonly G: number;
+  readonly group: number;
+  readonly layers?: number;
+}
+
+export interface BenchOptions {
+  readonly tokens: number;
+  readonly budgetBytes?: number;
+  readonly shares?: readonly number[];
+  readonly segmentBytes?: number;
+  readonly seed?: number;
+}
+
+/** What one position of one layer's head holds, before any coding (already f16). */
+export interface Truth {
+  readonly key: Float64Array;
+  readonly value: Float64Array;
+  readonly importance: number;
+}
+
+let benches = 0;
+
+export class CacheBench {
+  readonly policy: Policy;
+  readonly cache: KvCache;
+  readonly config: ModelConfig;
+  /** (layer, head, position) */
+  readonly truth: Truth[][][];
+  readonly queryEnergy: number;
+  readonly #normal: () => number;
+  readonly #step: StepBuffer;
+  readonly #rotated: GPUBuffer;
+  readonly #output: GPUBuffer;
+  readonly #owned: GPUBuffer[] = [];
+  readonly #centres: Float64Array[];
+  #ringScores: GPUBuffer[] = [];
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly shape: BenchShape,
+    policy: PresetName | PolicySpec,
+    options: BenchOptions,
+  ) {
+    const { D, G, group, layers = 2 } = shape;
+    this.policy = resolvePolicy(policy);
+    this.config = modelConfig(shape, layers);
+    this.#normal = gaussian(seeded(options.seed ?? 7));
+    this.queryEnergy = D;
+    this.truth = Array.from({ length: layers }, () => Array.from({ length: G }, () => []));
+    this.#centres = Array.from({ length: layers * G * 2 }, () => this.#vector(1));
+    const owner = `Bench${benches++}`;
+    this.#step = new StepBuffer(gpu, owner);
+    this.#rotated = this.#buffer("rotated", G * group * D * 4);
+    this.#output = this.#buffer("output", G * group * D * 4);
+    const plan = planCache(gpu, this.config, this.policy, {
+      tokens: options.tokens,
+      layerShares: options.shares ?? Array<number>(layers).fill(1 / layers),
+      statisticsBytesPerLayer: 0,
+      owner,
+      ...(options.budgetBytes === undefined ? {} : { budgetBytes: options.budgetBytes }),
+      ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+    });
+    const scored = this.policy.mode !== "static";
+    this.cache = new KvCache(
+      gpu,
+      this.config,
+      this.policy,
+      plan,
+      { step: this.#step.buffer, rotated: this.#rotated, output: this.#output },
+      scored ? (buffers) => this.#scoreRing(buffers) : undefined,
+    );
+  }
+
+  /** Runs a prompt through every layer. */
+  async prompt(tokens: number, make: (position: number) => Partial<Truth> = () => ({})): Promise<void> {
+    const { D, G } = this.shape;
+    const { gpu, cache, truth } = this;
+    for (let t = 0; t < tokens; t++) this.#remember(t, make);
+    const capacity = tokens + 3; // not the prompt's own length, so that a mix-up shows
+    const planeWords = Math.ceil((G * capacity * D) / 2 / 64) * 64;
+    const staging = gpu.createBuffer("Bench.staging", 2 * planeWords * 4, "staging");
+    const scores = gpu.createBuffer("Bench.scores", G * tokens * 4, "staging");
+    const energy = this.#energy();
+    const rowScores = this.policy.mode === "static" ? undefined : { scores: () => scores, stride: tokens, queryEnergy: () => energy };
+    cache.beginPrompt({ rows: staging, capacity, planeWords, tokens }, rowScores);
+    await gpu.kernels.ready();
+    for (let layer = 0; layer < truth.length; layer++) {
+      const words = new Uint32Array(2 * planeWords).fill(0x7e007e00); // NaN where nothing was written
+      const importance = new Float32Array(G * tokens);
+      truth[layer]?.forEach((rows, head) => {
+        rows.forEach(({ key, value, importance: p }, position) => {
+          words.set(packHalves(key), ((head * capacity + position) * D) / 2);
+          words.set(packHalves(value), planeWords + ((head * capacity + position) * D) / 2);
+          importance[head * tokens + position] = p;
+        });
+      });
+      gpu.write(staging, 0, words);
+      gpu.write(scores, 0, importance);
+      const recorder = gpu.record();
+      cache.recordPrompt(recorder, layer);
+      recorder.submit();
+    }
+    cache.endPrompt(tokens);
+    for (const buffer of [staging, scores]) gpu.destroyBuffer(buffer);
+  }
+
+  /** Takes one more token in, as a decoding step does; returns each layer's attention output and what f64 attention says. */
+  async append(
+    make: (position: number) => Partial<Truth> = () => ({}),
+    attention = true,
+  ): Promise<{ got: Float32Array; stored: Float64Array; exact: Float64Array }[]> {
+    const { gpu, cache, truth, shape } = this;
+    const { D, G, group } = shape;
+    const { ringSlots, ringPlane } = cache.plan;
+    const { compress, ...step } = cache.advance();
+    const position = step.firstPosition;
+    if (compress) {
+      this.#writeRingScores(position);
+      const recorder = gpu.record();
+      this.#step.write(step);
+      cache.recordCompression(recorder);
+      recorder.submit();
+    }
+    this.#remember(position, make);
+    this.#step.write(step);
+    const results: { got: Float32Array; stored: Float64Array; exact: Float64Array }[] = [];
+    for (let layer = 0; layer < truth.length; layer++) {
+      truth[layer]?.forEach((rows, head) => {
+        const row = rows[position];
+        if (!row) return;
+        const at = layer * 2 * ringPlane + ((head * ringSlots + step.keyRow) * D) / 2;
+        gpu.write(cache.buffers.ring, at * 4, packHalves(row.key));
+        gpu.write(cache.buffers.ring, (at + ringPlane) * 4, packHalves(row.value));
+      });
+      if (!attention) continue;
+      const queries = Float32Array.from({ length: G * group * D }, () => this.#normal());
+      gpu.write(this.#rotated, 0, queries);
+      const recorder = gpu.record();
+      cache.recordAttention(recorder, layer);
+      recorder.submit();
+      const got = new Float32Array(await gpu.read(this.#output));
+      const words = await this.words();
+      const heads = Array.from({ length: G }, (_, head) => this.slots(words, layer, head));
+      const each = (from: (head: number) => readonly { key: Float64Array; value: Float64Array }[]): Float64Array =>
+        Float64Array.from(
+          Array.from({ length: G * group }, (_, h) => Array.from(attend(queries.subarray(h * D, (h + 1) * D), from(Math.floor(h / group))))).flat(),
+        );
+      results.push({ got, stored: each((head) => heads[head] ?? []), exact: each((head) => truth[layer]?.[head] ?? []) });
+    }
+    return results;
+  }
+
+  /** Every slot attention sees. */
+  slots(words: CacheWords, layer: number, head: number): StoredSlot[] {
+    return [...slotsInRing(words, layer, head, this.cache.tokens, this.cache.ringLength), ...slotsInPages(words, layer, head)];
+  }
+
+  async words(): Promise<CacheWords> {
+    const { gpu, cache, policy } = this;
+    const { buffers, plan } = cache;
+    const read = async (buffer: GPUBuffer): Promise<Uint32Array> => new Uint32Array(await gpu.read(buffer));
+    const pool = new Uint32Array(plan.pages.reduce((a, b) => a + b, 0) * plan.layout.pageWords);
+    let at = 0;
+    for (const segment of buffers.pool) {
+      const part = await read(segment);
+      pool.set(part.subarray(0, pool.length - at), at);
+      at = Math.min(pool.length, at + part.length);
+    }
+    const [tables, free, ring, means] = [await read(buffers.tables), await read(buffers.free), await read(buffers.ring), await read(buffers.means)];
+    return { plan, policy, tables, pool, free, ring, means };
+  }
+
+  dispose(): void {
+    this.cache.dispose();
+    this.#step.dispose();
+    for (const buffer of this.#owned) this.gpu.destroyBuffer(buffer);
+  }
+
+  #remember(position: number, make: (position: number) => Partial<Truth>): void {
+    const { G } = this.shape;
+    this.truth.forEach((heads, layer) => {
+      heads.forEach((rows, head) => {
+        const [key, value] = [0, 1].map((part) => {
+          const centre = this.#centres[(layer * G + head) * 2 + part];
+          return this.#vector(0.8).map((x, c) => half(x + (centre?.[c] ?? 0)));
+        });
+        if (!key || !value) return;
+        rows[position] = { key, value, importance: Math.fround(Math.exp(2 * this.#normal()) / 1000), ...make(position) };
+      });
+    });
+  }
+
+  #vector(size: number): Float64Array {
+    return Float64Array.from({ length: this.shape.D }, () => half(size * this.#normal()));
+  }
+
+  #buffer(part: string, bytes: number): GPUBuffer {
+    const buffer = this.gpu.createBuffer(`Bench.${part}`, bytes, "scratch");
+    this.#owned.push(buffer);
+    return buffer;
+  }
+
+  #energy(): GPUBuffer {
+    const energy = this.#buffer("queryEnergy", this.shape.G * 4);
+    this.gpu.write(energy, 0, new Float32Array(this.shape.G).fill(this.queryEnergy));
+    return energy;
+  }
+
+  #scoreRing(buffers: CacheBuffers): RowScores {
+    const { G } = this.shape;
+    const stride = buffers.plan.ringSlots;
+    this.#ringScores = this.truth.map((_, layer) => this.#buffer(`ringScores${layer}`, G * stride * 4));
+    const energy = this.#energy();
+    return { scores: (layer) => this.#ringScores[layer] ?? energy, stride, queryEnergy: () => energy };
+  }
+
+  #writeRingScores(position: number): void {
+    const { sinks, ring } = this.policy;
+    const stride = sinks + ring;
+    this.#ringScores.forEach((buffer, layer) => {
+      const data = new Float32Array(this.shape.G * stride).fill(Number.NaN);
+      this.truth[layer]?.forEach((rows, head) => {
+        for (let t = position - ring; t < position; t++) data[head * stride + sinks + (t % ring)] = rows[t]?.importance ?? Number.NaN;
+      });
+      this.gpu.write(buffer, 0, data);
+    });
+  }
+}
+
+function modelConfig({ D, G, group }: BenchShape, layers: number): ModelConfig {
+  const rope = { theta: 10000, pairing: "neighbour" as const, divisors: new Float64Array(D / 2).fill(1), magnitude: 1 };
+  return {
+    architecture: "llama",
+    name: "bench",
+    layers,
+    hidden: G * group * D,
+    ffn: 1,
+    heads: G * group,
+    kvHeads: G,
+    headSize: D,
+    vocab: 1,
+    context: 8192,
+    normEpsilon: 1e-5,
+    rope,
+  };
+}
+
+function packHalves(values: ArrayLike<number>): Uint32Array {
+  return Uint32Array.from({ length: values.length / 2 }, (_, n) => (toHalf(values[2 * n] ?? 0) | (toHalf(values[2 * n + 1] ?? 0) << 16)) >>> 0);
+}

@@ -1,0 +1,111 @@
+// page-table: reads a layer's pages, sinks and ring back from raw words, in f64: an independent description of the bytes.
+
+import type { CachePlan } from "../../src/cache/cache-buffers";
+import type { Policy } from "../../src/policy/policy";
+import { type Coded, decode, fromHalf, hadamard } from "./codec";
+
+/** The words of a cache's buffers. */
+export interface CacheWords {
+  readonly plan: CachePlan;
+  readonly policy: Policy;
+  readonly tables: Uint32Array;
+  readonly pool: Uint32Array; // every page, segments joined
+  readonly free: Uint32Array;
+  readonly ring: Uint32Array;
+  readonly means: Uint32Array;
+}
+
+export interface StoredSlot {
+  readonly position: number;
+  /** Index into the policy's formats, -1 for sinks and ring. */
+  readonly format: number;
+  readonly importance: number;
+  readonly key: Float64Array;
+  readonly value: Float64Array;
+  /** Its words as they stand, codes and scales, without position and importance. */
+  readonly raw: readonly number[];
+  readonly keyCodes: Uint8Array;
+  readonly valueCodes: Uint8Array;
+}
+
+/** The lists of pages of one layer, by (head, format), in order. */
+export function pageLists({ plan, policy, tables }: CacheWords, layer: number): { length: number; pages: number[] }[] {
+  const base = layer * plan.tableStride;
+  const F = policy.formats.length;
+  const lists = plan.shape.kvHeads * F;
+  return Array.from({ length: lists }, (_, list) => {
+    const length = tables[base + 4 + list] ?? 0;
+    const count = Math.ceil(length / (plan.layout.slotsPerPage[list % F] ?? 1));
+    const start = policy.mode === "static" ? list * (plan.maxPages / plan.shape.kvHeads) : (tables[base + 4 + lists + list] ?? 0);
+    return { length, pages: Array.from(tables.subarray(base + 4 + 2 * lists + start, base + 4 + 2 * lists + start + count)) };
+  });
+}
+
+/** Slots of one head in pages, list by list. */
+export function slotsInPages(words: CacheWords, layer: number, head: number): StoredSlot[] {
+  const F = words.policy.formats.length;
+  return pageLists(words, layer)
+    .slice(head * F, (head + 1) * F)
+    .flatMap(({ length, pages }, format) => {
+      const slots = words.plan.layout.slotsPerPage[format] ?? 1;
+      return Array.from({ length }, (_, index) => readSlot(words, layer, head, format, pages[Math.floor(index / slots)] ?? -1, index % slots));
+    });
+}
+
+/** Sinks and ring of one head when `tokens` were seen and the ring holds `ringLength` of them. */
+export function slotsInRing({ plan, policy, ring }: CacheWords, layer: number, head: number, tokens: number, ringLength: number): StoredSlot[] {
+  const D = plan.shape.headSize;
+  const sinks = Math.min(policy.sinks, tokens);
+  const positions = [...Array.from({ length: sinks }, (_, i) => i), ...Array.from({ length: ringLength }, (_, i) => tokens - ringLength + i)];
+  return positions.map((position) => {
+    const row = position < policy.sinks ? position : policy.sinks + (position % policy.ring);
+    const at = layer * 2 * plan.ringPlane + ((head * plan.ringSlots + row) * D) / 2;
+    const [key, value] = [pairs(ring, at, 1, D / 2), pairs(ring, at + plan.ringPlane, 1, D / 2)];
+    return { position, format: -1, importance: Number.POSITIVE_INFINITY, key, value, raw: [], keyCodes: new Uint8Array(), valueCodes: new Uint8Array() };
+  });
+}
+
+/** Mean key and value of a head. */
+export function meansOf({ plan, means }: CacheWords, layer: number, head: number): [Float64Array, Float64Array] {
+  const D = plan.shape.headSize;
+  const at = layer * plan.meanStride + head * D;
+  return [pairs(means, at, 1, D / 2), pairs(means, at + D / 2, 1, D / 2)];
+}
+
+function readSlot(words: CacheWords, layer: number, head: number, formatIndex: number, page: number, slot: number): StoredSlot {
+  const { plan, policy, pool } = words;
+  const format = policy.formats[formatIndex];
+  if (!format || page < 0) throw new Error(`No page for slot ${slot} of format ${formatIndex}.`);
+  const { keyBits, valueBits } = format;
+  const D = plan.shape.headSize;
+  const slots = plan.layout.slotsPerPage[formatIndex] ?? 1;
+  const count = plan.layout.slotWords[formatIndex] ?? 1;
+  const raw = Array.from({ length: count }, (_, word) => pool[page * plan.layout.pageWords + word * slots + slot] ?? 0);
+  const meta = raw.pop() ?? 0;
+  const keyWords = (D * keyBits) / 32;
+  const valueWords = (D * valueBits) / 32;
+  const scales = raw.slice(keyWords + valueWords);
+  const shared = keyBits === 2 && valueBits === 2;
+  const keyScale = keyBits === 16 ? 0 : (scales[0] ?? 0);
+  const valueScale = shared ? (scales[0] ?? 0) >>> 16 : (scales[keyBits === 16 ? 0 : 1] ?? 0);
+  const [keyMean, valueMean] = meansOf(words, layer, head);
+  const key = readVector(raw.slice(0, keyWords), keyBits, keyScale, keyMean, D);
+  const value = readVector(raw.slice(keyWords, keyWords + valueWords), valueBits, valueScale, valueMean, D);
+  const importance = 2 ** ((meta >>> 20) / 128 - 28);
+  return { position: meta & 0xfffff, format: formatIndex, importance, key: key.x, value: value.x, raw, keyCodes: key.codes, valueCodes: value.codes };
+}
+
+function readVector(words: readonly number[], bits: 16 | 8 | 4 | 2, scaleWord: number, mean: Float64Array, D: number): { x: Float64Array; codes: Uint8Array } {
+  if (bits === 16) return { x: pairs(words, 0, 1, D / 2), codes: new Uint8Array() };
+  const codes = Uint8Array.from({ length: D }, (_, c) => ((words[Math.floor((c * bits) / 32)] ?? 0) >>> ((c * bits) % 32)) & (2 ** bits - 1));
+  const scale = fromHalf(scaleWord & 0xffff);
+  const coded: Coded = { codes, scale, zero: bits === 2 ? -1.5 * scale : fromHalf(scaleWord >>> 16) };
+  return { x: hadamard(decode(coded)).map((value, c) => value + (mean[c] ?? Number.NaN)), codes };
+}
+
+function pairs(words: ArrayLike<number>, at: number, stride: number, count: number): Float64Array {
+  return Float64Array.from({ length: 2 * count }, (_, c) => {
+    const word = words[at + (c >> 1) * stride] ?? 0;
+    return fromHalf(c & 1 ? word >>> 16 : word & 0xffff);
+  });
+}
