@@ -8,7 +8,7 @@ import type { CacheGeometry } from "../kernels/cache-kernel";
 import { MOST_SEGMENTS } from "../kernels/cache-kernel";
 import { queryFloats } from "../kernels/query-transform";
 import type { ModelConfig } from "../model/model-config";
-import { needsBudget, type Policy } from "../policy/policy";
+import type { Policy } from "../policy/policy";
 import { RELATIVE_ERROR } from "./formats";
 import { type CacheShape, choosePageLayout, fullBytesPerToken, meanWords, type PageLayout, pagesPerLayer, ringPlaneWords, tableWords } from "./page-layout";
 
@@ -53,7 +53,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
   const fixed = { numFormats: policy.formats.length, ringSlots, statisticsBytes: statisticsStride * shape.layers };
   const pages =
-    needsBudget(policy) && request.budgetBytes !== undefined
+    policy.mode !== "static" && request.budgetBytes !== undefined
       ? pagesPerLayer(shape, layout, fixed, { bytes: request.budgetBytes, shares: request.layerShares })
       : Array<number>(shape.layers).fill(pagesForAll(policy, layout, shape, request.tokens));
   checkPinned(policy, layout, pages, shape, request.tokens);
@@ -207,9 +207,13 @@ const INFO_BYTES = 320;
 
 function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   const data = new DataView(new ArrayBuffer(INFO_BYTES));
-  const u32 = (at: number, ...values: number[]): void => values.forEach((value, index) => data.setUint32((at + index) * 4, value, true));
-  const f32 = (at: number, ...values: number[]): void => values.forEach((value, index) => data.setFloat32((at + index) * 4, value, true));
-  policy.pinned.forEach(([start, end], index) => u32(4 * index, start, end));
+  const u32 = (at: number, ...values: number[]): void => {
+    for (const [index, value] of values.entries()) data.setUint32((at + index) * 4, value, true);
+  };
+  const f32 = (at: number, ...values: number[]): void => {
+    for (const [index, value] of values.entries()) data.setFloat32((at + index) * 4, value, true);
+  };
+  for (const [index, [start, end]] of policy.pinned.entries()) u32(4 * index, start, end);
   policy.formats.forEach((format, index) => {
     const slots = plan.layout.slotsPerPage[index] ?? 1;
     const at = 16 + 8 * index;

@@ -2,10 +2,9 @@
 // The host writes one small uniform per step and creates nothing.
 
 import type { KvCache } from "../cache/kv-cache";
-import type { Sampling } from "../generate/sampling-options";
 import { Readback } from "../gpu/readback";
 import type { Recorder } from "../gpu/recorder";
-import { bindSampler } from "../kernels/sample";
+import { bindSampler, type SamplerOptions } from "../kernels/sample";
 import type { PromptEnd } from "./prefill";
 import type { Transformer } from "./transformer";
 
@@ -30,7 +29,7 @@ export class Decoder {
   constructor(
     private readonly transformer: Transformer,
     private readonly cache: KvCache,
-    private readonly sampling: Sampling,
+    private readonly sampling: SamplerOptions & { readonly seed: number },
     promptIds: readonly number[],
     logits: GPUBuffer = transformer.logits,
   ) {

@@ -30,8 +30,8 @@ const TABLE: Readonly<Record<string, Row>> = {
   "src/engine": { modules: ["src/openai", "src/text", "src/generate", "src/model", "src/cache", "src/policy", "src/load", "src/gpu", "models"] },
   "src/openai": { modules: [] },
   "src/text": { modules: [], packages: ["@huggingface/tokenizers", "@huggingface/jinja"] },
-  "src/generate": { modules: ["src/model", "src/cache", "src/policy"], types: ["src/gpu"] },
-  "src/model": { modules: ["src/cache", "src/kernels", "src/gpu"], types: ["src/policy"] },
+  "src/generate": { modules: ["src/model", "src/cache", "src/policy", "src/text"], types: ["src/gpu"] }, // text: stop strings end a generation
+  "src/model": { modules: ["src/cache", "src/kernels", "src/gpu", "src/policy"] }, // policy: a sequence joins one to its cache
   "src/policy": { modules: ["src/kernels", "models"], types: ["src/gpu"] },
   "src/cache": { modules: ["src/kernels", "src/gpu"], types: ["src/policy"] },
   "src/kernels": { modules: ["src/gpu"] }, // and its own shader, see below
