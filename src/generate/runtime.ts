@@ -43,7 +43,7 @@ export function checkFrom(from: number, least: number, most: number): number {
 /** Memory of a sequence as it is now, and its map if asked for. Reads the tables back. */
 export async function reportKv(runtime: Runtime, sequence: Sequence, peakBytes: number, withMap: boolean): Promise<{ kv: KvReport; cacheMap?: CacheMap }> {
   const { config } = runtime.transformer;
-  const { map, bytesByFormat, slotsKept, slotsEvicted } = await readCache(sequence.cache);
+  const { map, bytesByFormat, slotsKept, slotsEvicted } = await readCache(runtime.transformer.gpu, sequence.cache);
   const fullBytes = sequence.cache.tokens * fullBytesPerToken(config);
   return { kv: { bytes: sequence.cache.bytes, fullBytes, peakBytes, bytesByFormat, slotsKept, slotsEvicted }, ...(withMap ? { cacheMap: map } : {}) };
 }
