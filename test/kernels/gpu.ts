@@ -11,3 +11,8 @@ export async function testGpu(without: readonly ("shader-f16" | "subgroups")[] =
   instances.push(gpu);
   return openGpu({ gpu, without });
 }
+
+/** The same adapter, taken for a real GPU: wider tiles and workgroups, columns split over slices, no broadcasts. Neither shader-f16 nor subgroups. */
+export async function hardwareLikeGpu(): Promise<Gpu> {
+  return Object.assign(await testGpu(["shader-f16", "subgroups"]), { software: false });
+}

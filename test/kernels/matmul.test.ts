@@ -9,19 +9,27 @@ import type { Vector, WeightKind } from "../../src/model/weights";
 import { matmul, silu } from "../reference/matmul";
 import { expectClose, tolerances } from "../tolerances";
 import { normals, readFloats, run, stepOf, testWeight, unwritten, upload } from "./fixtures";
-import { testGpu } from "./gpu";
+import { hardwareLikeGpu, testGpu } from "./gpu";
 
 const KINDS: readonly WeightKind[] = ["f32", "f16", "bf16", "q8", "q4", "q5", "q6"];
 
-test("matmul without subgroups, 7 and 9 tokens, 70 rows", async () => {
+test("matmul without subgroups, 4 tokens a lane, 7 and 9 tokens", async () => {
   const gpu = await testGpu(["subgroups", "shader-f16"]); // one shape only: lavapipe takes 10 s to compile this form
+  await plain(gpu);
+});
+
+test("matmul as on hardware adapters, 8 tokens a lane, 7 and 9 tokens", async () => {
+  await plain(await hardwareLikeGpu());
+});
+
+async function plain(gpu: Gpu): Promise<void> {
   const { weight, values } = testWeight(gpu, "q4", 70, 64);
   for (const tokens of [7, 9]) {
     const x = normals(tokens, tokens * 64);
     expectClose(await product(gpu, { weights: [weight] }, x, tokens, 70), matmul(x, values, tokens, 70, 64), tolerances.product);
   }
   gpu.dispose();
-});
+}
 
 describe("matmul", async () => {
   const gpu = await testGpu();
