@@ -6,6 +6,7 @@ export type BufferRole = "weights" | "kv" | "scratch" | "staging" | "readback";
 export interface LedgerEntry {
   readonly role: BufferRole;
   readonly owner: string;
+  readonly label: string;
   readonly bytes: number;
 }
 
@@ -14,16 +15,20 @@ export class Ledger {
   readonly #live = new Map<GPUBuffer, LedgerEntry>();
   #total = 0;
   #peak = 0;
+  #atPeak: readonly LedgerEntry[] | undefined;
 
   add(buffer: GPUBuffer, role: BufferRole, owner: string): void {
-    this.#live.set(buffer, { role, owner, bytes: buffer.size });
+    this.#live.set(buffer, { role, owner, label: buffer.label, bytes: buffer.size });
     this.#total += buffer.size;
-    this.#peak = Math.max(this.#peak, this.#total);
+    if (this.#total <= this.#peak) return;
+    this.#peak = this.#total;
+    this.#atPeak = undefined;
   }
 
   remove(buffer: GPUBuffer): void {
     const entry = this.#live.get(buffer);
     if (!entry) return;
+    if (this.#total === this.#peak) this.#atPeak ??= [...this.#live.values()];
     this.#live.delete(buffer);
     this.#total -= entry.bytes;
   }
@@ -39,13 +44,24 @@ export class Ledger {
     return sum;
   }
 
+  /** Live buffers of an owner. */
+  owned(owner: string): GPUBuffer[] {
+    return [...this.#live].filter(([, entry]) => entry.owner === owner).map(([buffer]) => buffer);
+  }
+
   /** The largest total since the last resetPeak(), bytes. */
   get peak(): number {
     return this.#peak;
   }
 
+  /** The buffers that were live when the peak was reached. */
+  get atPeak(): readonly LedgerEntry[] {
+    return this.#atPeak ?? [...this.#live.values()];
+  }
+
   resetPeak(): void {
     this.#peak = this.#total;
+    this.#atPeak = undefined;
   }
 
   get count(): number {
