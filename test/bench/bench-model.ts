@@ -1,0 +1,52 @@
+// bench-model: a catalogue's model on this machine's GPU with its parts in reach, which the engine's interface hides.
+
+import { findModel } from "../../models/catalog";
+import type { Runtime } from "../../src/generate/runtime";
+import { warmUp } from "../../src/generate/warm-up";
+import { type Gpu, openGpu } from "../../src/gpu/device";
+import { loadModel } from "../../src/load/load-model";
+import { Transformer } from "../../src/model/transformer";
+import { fetchModel } from "../../src/node/fetch-model";
+import { fileSource } from "../../src/node/file-source";
+import { nodeGpu } from "../../src/node/open-gpu";
+import { ChatTemplate } from "../../src/text/chat-template";
+import { Tokenizer } from "../../src/text/tokenizer";
+
+export interface BenchModel {
+  readonly name: string;
+  readonly gpu: Gpu;
+  readonly transformer: Transformer;
+  readonly runtime: Runtime;
+  readonly fileBytes: number;
+  /** Kernels of all presets compiled, weights uploaded; reported apart from speeds. */
+  readonly loadMs: number;
+  dispose(): void;
+}
+
+/** Positions prepared for, as the engine does by default. */
+const CONTEXT = 8192;
+
+export async function openBenchModel(name: string, say: (line: string) => void): Promise<BenchModel> {
+  const path = await fetchModel(name, { say });
+  const gpu = await openGpu({ gpu: await nodeGpu() });
+  const started = performance.now();
+  const source = await fileSource(path);
+  try {
+    const sha256 = findModel(name)?.sha256;
+    const model = await loadModel(gpu, source, { verify: true, ...(sha256 === undefined ? {} : { sha256 }) });
+    const transformer = new Transformer(gpu, model.config, model.weights, Math.min(CONTEXT, model.config.context));
+    await warmUp(transformer);
+    const tokenizer = new Tokenizer(model.tokenizer);
+    return {
+      name,
+      gpu,
+      transformer,
+      runtime: { transformer, tokenizer, context: transformer.context, template: () => new ChatTemplate(model.tokenizer.chatTemplate, tokenizer) },
+      fileBytes: model.bytes,
+      loadMs: performance.now() - started,
+      dispose: () => gpu.dispose(),
+    };
+  } finally {
+    await source.close?.();
+  }
+}

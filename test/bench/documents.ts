@@ -1,0 +1,127 @@
+// documents: does the tiny model still find the fact? Documents with six facts are compressed, then one fact is asked for.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../../scripts/machine.mjs";
+import type { PresetName, ScoredToken } from "../../src/engine-types";
+import type { Transformer } from "../../src/model/transformer";
+import { openBenchModel } from "./bench-model";
+import { defineSection, mean, percent, table, target } from "./section";
+import { type Candidate, candidateName, SideBySide } from "./side-by-side";
+
+/** test/golden/README.md tells the layout. */
+interface GoldenDocument {
+  readonly prompt: readonly number[];
+  readonly facts: readonly { readonly question: readonly number[]; readonly answer: readonly number[] }[];
+  readonly asked: number;
+}
+
+interface PolicyFigures extends Candidate {
+  /** Document by document: every token of the answer was the cache's first choice, which is what greedy decoding would have written. */
+  readonly right: readonly boolean[];
+  /** KL(full || compressed), nats, over the answers' tokens. */
+  readonly meanKl: number;
+  /** Measured bytes over those of the 16-bit cache. */
+  readonly share: number;
+}
+
+interface DocumentFigures {
+  readonly model: string;
+  readonly promptTokens: number; // mean
+  readonly policies: readonly PolicyFigures[];
+}
+
+const RATIOS = [0.25, 0.125, 0.0625] as const;
+const CANDIDATES: readonly Candidate[] = [
+  ...(["rate-distortion", "expected-attention"] as const).flatMap((policy) => RATIOS.map((ratio) => ({ policy, ratio }))),
+  { policy: "uniform-4" },
+];
+
+export const documents = defineSection<DocumentFigures>({
+  name: "documents",
+  title: "tiny model, one of six facts asked for after its document was compressed",
+  async run({ documents: count, say, keep }) {
+    const all = JSON.parse(readFileSync(join(root, "test/golden/tiny-documents.json"), "utf8")) as GoldenDocument[];
+    const chosen = all.slice(0, count);
+    const model = await openBenchModel("tiny", say);
+    try {
+      const answers: Answer[][] = [];
+      for (const [index, document] of chosen.entries()) {
+        const answer = await ask(model.transformer, document);
+        answers.push(answer);
+        say(
+          `  document ${index + 1} of ${chosen.length}: right with ${
+            answer
+              .filter(({ right }) => right)
+              .map(candidateName)
+              .join(", ") || "none"
+          }`,
+        );
+      }
+      keep({ model: "tiny", promptTokens: mean(chosen.map(({ prompt }) => prompt.length)), policies: summarize(answers) }, model.gpu.description);
+    } finally {
+      model.dispose();
+    }
+  },
+  describe({ promptTokens, policies }) {
+    const full = rightOf(policies, "full");
+    const rows = policies.map(({ right, meanKl, share, ...candidate }) => [
+      candidateName(candidate),
+      percent(share),
+      `${right.filter(Boolean).length} of ${right.length}`,
+      candidate.policy === "full" ? "" : meanKl.toPrecision(3),
+    ]);
+    return [
+      table(["policy and budget", "bytes", "right", "mean KL of answers"], rows),
+      `  Prompts of ${promptTokens.toFixed(0)} tokens on average; bytes are measured, over the 16-bit cache for prompt, question and answer.`,
+      target("rate-distortion at 12.5 %: right answers against the full cache", rightOf(policies, "rate-distortion", 0.125), 0.9 * full, "at least"),
+    ].join("\n");
+  },
+});
+
+interface Answer extends Candidate {
+  readonly right: boolean;
+  readonly kl: readonly number[];
+  readonly share: number;
+}
+
+async function ask(transformer: Transformer, { prompt, facts, asked }: GoldenDocument): Promise<Answer[]> {
+  const { question = [], answer = [] } = facts[asked] ?? {};
+  const caches = new SideBySide(transformer, CANDIDATES, prompt.length + question.length + answer.length);
+  try {
+    await caches.take(prompt);
+    for (const id of question) await caches.force(id);
+    const scored: ScoredToken[][] = [];
+    for (const id of answer) scored.push(await caches.judge(id));
+    const shares = caches.shares();
+    const full: Answer = { policy: "full", right: scored.every(([any]) => any?.fullFirst === any?.id), kl: [], share: caches.fullShare() };
+    const others = CANDIDATES.map((candidate, side) => ({
+      ...candidate,
+      right: scored.every((tokens) => tokens[side]?.first === tokens[side]?.id),
+      kl: scored.map((tokens) => tokens[side]?.kl ?? Number.NaN),
+      share: shares[side] ?? Number.NaN,
+    }));
+    return [full, ...others];
+  } finally {
+    caches.dispose();
+  }
+}
+
+/** Rows of answers, one per document, to figures, one per policy. */
+function summarize(answers: readonly (readonly Answer[])[]): PolicyFigures[] {
+  return (answers[0] ?? []).map(({ policy, ratio }, index) => {
+    const own = answers.flatMap((row) => row[index] ?? []);
+    const kl = own.flatMap((answer) => answer.kl);
+    return {
+      policy,
+      ...(ratio === undefined ? {} : { ratio }),
+      right: own.map(({ right }) => right),
+      meanKl: kl.length > 0 ? mean(kl) : 0,
+      share: mean(own.map(({ share }) => share)),
+    };
+  });
+}
+
+function rightOf(policies: readonly PolicyFigures[], policy: PresetName, ratio?: number): number {
+  return policies.find((row) => row.policy === policy && row.ratio === ratio)?.right.filter(Boolean).length ?? Number.NaN;
+}
