@@ -13,7 +13,7 @@ export function MemoryBars() {
     { letter: "B", report: laneB.value.result?.kv },
   ].filter((lane): lane is { letter: string; report: KvReport } => lane.report !== undefined);
   if (reports.length === 0) return null;
-  const scale = Math.max(...reports.flatMap(({ report }) => [report.bytes, report.peakBytes, report.fullBytes]));
+  const scale = Math.max(...reports.flatMap(({ report }) => [report.bytes, report.fullBytes]));
   return (
     <section class="card memory" aria-labelledby="memory-title">
       <h2 id="memory-title">Where the bytes are</h2>
@@ -22,7 +22,7 @@ export function MemoryBars() {
       ))}
       <p class="key muted">
         <i class="swatch bits-16" /> 16-bit pages <i class="swatch ring" /> ring (newest tokens, 16 bits) <i class="swatch bits-8" /> 8{" "}
-        <i class="swatch bits-4" /> 4 <i class="swatch bits-2" /> 2 bits <i class="swatch rest" /> tables and free space <i class="tick" /> peak
+        <i class="swatch bits-4" /> 4 <i class="swatch bits-2" /> 2 bits <i class="swatch rest" /> tables and free space
       </p>
       <EngineMemory />
     </section>
@@ -38,8 +38,9 @@ function Bar({ letter, report, scale }: { letter: string; report: KvReport; scal
   return (
     <figure class="memory-row">
       <figcaption class="figures">
-        <b class={`lane-letter letter-${letter.toLowerCase()}`}>{letter}</b> {formatMemory(report.bytes)} reserved, {formatMemory(used)} in slots, peak{" "}
-        {formatMemory(report.peakBytes)}; {formatCount(report.slotsKept)} slots kept, {formatCount(report.slotsEvicted)} evicted
+        <b class={`lane-letter letter-${letter.toLowerCase()}`}>{letter}</b> {formatMemory(report.bytes)} reserved, {formatMemory(used)} in slots;{" "}
+        {formatCount(report.slotsKept)} slots kept, {formatCount(report.slotsEvicted)} evicted. GPU peak of this run, weights and scratch included:{" "}
+        {formatMemory(report.peakBytes)}
       </figcaption>
       <div class="bar" role="img" aria-label={`${words}, tables and free space ${formatMemory(rest)}`}>
         {parts.map(([format, bytes]) => (
@@ -51,7 +52,6 @@ function Bar({ letter, report, scale }: { letter: string; report: KvReport; scal
           />
         ))}
         <i class="rest" style={{ width: percent(rest) }} title={`tables and free space: ${formatMemory(rest)}`} />
-        <span class="tick" style={{ insetInlineStart: percent(report.peakBytes) }} title={`peak ${formatMemory(report.peakBytes)}`} />
       </div>
     </figure>
   );

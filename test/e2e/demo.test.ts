@@ -85,7 +85,7 @@ test("with policy full both panes hold the same and nothing drifts", async () =>
   await visit({}, async ({ page }) => {
     await untilReady(page, READY_MS);
     await page.getByRole("button", { name: "A pass key" }).click();
-    await page.getByLabel("Compressed cache").selectOption("full");
+    await page.locator("#policy").selectOption("full");
     await page.locator("#run").click();
     await untilEnded(page, "b", BOTH_PANES_MS);
     await untilDriftDone(page, DRIFT_MS);
@@ -126,6 +126,7 @@ test("Escape stops a run in mid-prompt and in mid-answer, and the next run works
     await page.locator("#run").waitFor();
 
     await setPrompt(page, essay.slice(0, 300), "text");
+    await page.locator("#policy").selectOption("uniform-8"); // a short prompt's 12.5 % would be too small a budget
     await page.locator("#run").click();
     await page.locator("#text-a > span").nth(3).waitFor({ timeout: BOTH_PANES_MS });
     await page.locator("#stop").click();
@@ -145,7 +146,8 @@ test("both panes can run together", async () => {
     await untilReady(page, READY_MS);
     await setPrompt(page, essay.slice(0, 600), "text");
     await setNewTokens(page, 16);
-    await page.getByLabel("together").check();
+    await page.locator("#policy").selectOption("uniform-8");
+    await page.getByRole("radio", { name: "together" }).check();
     await page.locator("#run").click();
     expect(await untilEnded(page, "a", BOTH_PANES_MS)).toBe("done");
     expect(await untilEnded(page, "b", BOTH_PANES_MS)).toBe("done");
