@@ -11,10 +11,13 @@
 
 const OPTIONS = 7u;                                   // dropped, and up to six formats
 const LARGEST = 0x7F000000u;                          // bits of 1.7e38
+const INFINITE = 0x7F800000u;
 var<workgroup> tally: array<atomic<u32>, G * OPTIONS>;
 var<workgroup> low: array<u32, G>;                    // bits of a lambda that takes too much
 var<workgroup> high: array<u32, G>;                   // bits of one that fits
 var<workgroup> safe: array<u32, G>;                   // bits of the head's own threshold under its safeguard
+var<workgroup> pages: array<u32, G>;
+var<workgroup> quota: array<u32, G>;
 var<workgroup> before: array<u32, OPTIONS * WG>;      // slots of each option in the lanes before
 
 // The cheapest option at this price of a byte (tiers: of a unit of importance). A slot never gets more bits than it has.
@@ -48,36 +51,37 @@ fn bestOption(slot: vec4u, lambda: f32) -> u32 {
 
 fn lambdaOf(bits: u32, head: u32) -> f32 { return bitcast<f32>(min(bits, safe[head])); }
 
-// One step of the search: halves [low, high] of every head, or of all together.
-fn halve(lane: u32, together: bool, budget: u32) {
+// Pages that every head takes at its `high`, or in the middle of [low, high], into `pages`.
+fn countPages(lane: u32, atHigh: bool) {
   for (var i = lane; i < G * OPTIONS; i += WG) { atomicStore(&tally[i], 0u); }
   workgroupBarrier();
   for (var head = 0u; head < info.kvHeads; head++) {
-    let lambda = lambdaOf((low[head] + high[head]) / 2u, head);
+    let lambda = lambdaOf(select((low[head] + high[head]) / 2u, high[head], atHigh), head);
     var mine = array<u32, OPTIONS>();
     for (var i = lane; i < counts[head]; i += WG) { mine[bestOption(candidates[head * step.numCandidates + i], lambda)]++; }
     for (var o = 1u; o <= info.numFormats; o++) { if (mine[o] > 0u) { atomicAdd(&tally[head * OPTIONS + o], mine[o]); } }
   }
   workgroupBarrier();
-  if (lane == 0u) {
-    var all = 0u;
-    for (var head = 0u; head < info.kvHeads; head++) {
-      var pages = 0u;
-      for (var f = 0u; f < info.numFormats; f++) {
-        let slots = info.formats[f].slots;
-        pages += (atomicLoad(&tally[head * OPTIONS + f + 1u]) + slots - 1u) / slots;
-      }
-      all += pages;
-      if (!together) { narrow(head, pages <= budget); }
+  for (var head = lane; head < G; head += WG) {
+    var sum = 0u;
+    for (var f = 0u; f < info.numFormats; f++) {
+      let slots = info.formats[f].slots;
+      sum += (atomicLoad(&tally[head * OPTIONS + f + 1u]) + slots - 1u) / slots;
     }
-    if (together) { for (var head = 0u; head < info.kvHeads; head++) { narrow(head, all <= budget); } }
+    pages[head] = sum;
   }
   workgroupBarrier();
 }
 
-fn narrow(head: u32, fits: bool) {
-  let middle = (low[head] + high[head]) / 2u;
-  if (fits) { high[head] = middle; } else { low[head] = middle; }
+// Halves [low, high]: of every head under its quota, or of all together under the budget.
+fn narrow(lane: u32, together: bool, budget: u32) {
+  var all = 0u;
+  for (var head = 0u; head < info.kvHeads; head++) { all += pages[head]; }
+  for (var head = lane; head < G; head += WG) {
+    let middle = (low[head] + high[head]) / 2u;
+    if (select(pages[head] <= quota[head], all <= budget, together)) { high[head] = middle; } else { low[head] = middle; }
+  }
+  workgroupBarrier();
 }
 
 fn reset(lane: u32) {
@@ -118,7 +122,7 @@ fn rank(lane: u32) {
 // Gives back the layer's pages and takes new ones, list by list (rebuild), or takes what the longer lists lack.
 fn takePages(lane: u32) {
   let lists = T_HEADER + G * info.numFormats;
-  let pages = lists + G * info.numFormats;
+  let first = lists + G * info.numFormats;
   let capacity = free[2];
   let used = table[T_USED];
   var head = free[0];
@@ -126,7 +130,7 @@ fn takePages(lane: u32) {
   storageBarrier();
   workgroupBarrier();
   if (step.rebuild == 1u) {
-    for (var i = lane; i < used; i += WG) { free[4u + (tail + i) % capacity] = table[pages + i]; }
+    for (var i = lane; i < used; i += WG) { free[4u + (tail + i) % capacity] = table[first + i]; }
     tail += used;
   }
   storageBarrier();
@@ -141,7 +145,7 @@ fn takePages(lane: u32) {
       start = list * (info.maxPages / G);
       have = table[lists + list];                      // here: pages the list has; static tables derive their starts
     }
-    for (var i = have + lane; i < want; i += WG) { table[pages + start + i] = free[4u + (head + taken + i - have) % capacity]; }
+    for (var i = have + lane; i < want; i += WG) { table[first + start + i] = free[4u + (head + taken + i - have) % capacity]; }
     taken += want - have;
     workgroupBarrier();
     if (lane == 0u) { table[lists + list] = select(start, want, step.rebuild == 0u); }
@@ -156,17 +160,29 @@ fn takePages(lane: u32) {
 
 @compute @workgroup_size(WG)
 fn main(@builtin(local_invocation_index) lane: u32) {
-  for (var head = lane; head < G; head += WG) { safe[head] = 0x7F800000u; }
+  for (var head = lane; head < G; head += WG) { safe[head] = INFINITE; }
   reset(lane);
   let budget = table[T_BUDGET];
-  let guarded = info.perHead == 0u && info.safeguard > 0.0;
-  var turns = select(1u, 2u, guarded);                // with a safeguard: every head for itself first, then all together
-  if (info.mode == 0u) { turns = 0u; }
-  for (var turn = 0u; turn < turns; turn++) {
-    let guarding = guarded && turn == 0u;
-    let alone = guarding || info.perHead == 1u;
-    let share = select(budget, u32(f32(budget) * info.safeguard), guarding);
-    for (var i = 0u; i < 31u; i++) { halve(lane, !alone, select(share, share / G, alone)); }
+  // First every head for itself under its safeguard; then the heads together, or each under its part; then what the heads' last pages
+  // have left over is filled: a head's own lambda falls, by three octaves at most, as long as that takes no page more.
+  for (var turn = 0u; turn < 3u && info.mode != 0u; turn++) {
+    let guarding = turn == 0u;
+    let filling = turn == 2u;
+    if ((info.perHead == 1u && turn != 1u) || (guarding && info.safeguard == 0.0)) { continue; }
+    if (filling) { countPages(lane, true); }
+    for (var head = lane; head < G; head += WG) {
+      quota[head] = select(select(budget, u32(f32(budget) * info.safeguard), guarding) / G, pages[head], filling);
+      if (filling) {
+        high[head] = min(high[head], safe[head]);
+        safe[head] = INFINITE;
+        low[head] = high[head] - min(high[head], 3u << 23u);
+      }
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < select(31u, 16u, filling); i++) {
+      countPages(lane, false);
+      narrow(lane, turn == 1u && info.perHead == 0u, budget);
+    }
     if (guarding) {
       for (var head = lane; head < G; head += WG) { safe[head] = high[head]; }
       workgroupBarrier();

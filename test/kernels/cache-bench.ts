@@ -156,7 +156,7 @@ export class CacheBench {
       recorder.submit();
       const got = new Float32Array(await gpu.read(this.#output));
       const words = await this.words();
-      const heads = Array.from({ length: G }, (_, head) => this.slots(words, layer, head));
+      const heads = Array.from({ length: G }, (_, head) => this.slots(words, layer, head).map(({ key, value }) => ({ key, value })));
       const each = (from: (head: number) => readonly { key: Float64Array; value: Float64Array }[]): Float64Array =>
         Float64Array.from(
           Array.from({ length: G * group }, (_, h) => Array.from(attend(queries.subarray(h * D, (h + 1) * D), from(Math.floor(h / group))))).flat(),

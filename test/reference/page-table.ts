@@ -89,18 +89,35 @@ function readSlot(words: CacheWords, layer: number, head: number, formatIndex: n
   const keyScale = keyBits === 16 ? 0 : (scales[0] ?? 0);
   const valueScale = shared ? (scales[0] ?? 0) >>> 16 : (scales[keyBits === 16 ? 0 : 1] ?? 0);
   const [keyMean, valueMean] = meansOf(words, layer, head);
-  const key = readVector(raw.slice(0, keyWords), keyBits, keyScale, keyMean, D);
-  const value = readVector(raw.slice(keyWords, keyWords + valueWords), valueBits, valueScale, valueMean, D);
-  const importance = 2 ** ((meta >>> 20) / 128 - 28);
-  return { position: meta & 0xfffff, format: formatIndex, importance, key: key.x, value: value.x, raw, keyCodes: key.codes, valueCodes: value.codes };
+  const keyPart = raw.slice(0, keyWords);
+  const valuePart = raw.slice(keyWords, keyWords + valueWords);
+  return {
+    position: meta & 0xfffff,
+    format: formatIndex,
+    importance: 2 ** ((meta >>> 20) / 128 - 28),
+    raw,
+    keyCodes: codesOf(keyPart, keyBits, D),
+    valueCodes: codesOf(valuePart, valueBits, D),
+    // Decoded when asked for: the rotation by its definition is slow.
+    get key() {
+      return readVector(keyPart, keyBits, keyScale, keyMean, D);
+    },
+    get value() {
+      return readVector(valuePart, valueBits, valueScale, valueMean, D);
+    },
+  };
 }
 
-function readVector(words: readonly number[], bits: 16 | 8 | 4 | 2, scaleWord: number, mean: Float64Array, D: number): { x: Float64Array; codes: Uint8Array } {
-  if (bits === 16) return { x: pairs(words, 0, 1, D / 2), codes: new Uint8Array() };
-  const codes = Uint8Array.from({ length: D }, (_, c) => ((words[Math.floor((c * bits) / 32)] ?? 0) >>> ((c * bits) % 32)) & (2 ** bits - 1));
+function codesOf(words: readonly number[], bits: 16 | 8 | 4 | 2, D: number): Uint8Array {
+  if (bits === 16) return new Uint8Array();
+  return Uint8Array.from({ length: D }, (_, c) => ((words[Math.floor((c * bits) / 32)] ?? 0) >>> ((c * bits) % 32)) & (2 ** bits - 1));
+}
+
+function readVector(words: readonly number[], bits: 16 | 8 | 4 | 2, scaleWord: number, mean: Float64Array, D: number): Float64Array {
+  if (bits === 16) return pairs(words, 0, 1, D / 2);
   const scale = fromHalf(scaleWord & 0xffff);
-  const coded: Coded = { codes, scale, zero: bits === 2 ? -1.5 * scale : fromHalf(scaleWord >>> 16) };
-  return { x: hadamard(decode(coded)).map((value, c) => value + (mean[c] ?? Number.NaN)), codes };
+  const coded: Coded = { codes: codesOf(words, bits, D), scale, zero: bits === 2 ? -1.5 * scale : fromHalf(scaleWord >>> 16) };
+  return hadamard(decode(coded)).map((value, c) => value + (mean[c] ?? Number.NaN));
 }
 
 function pairs(words: ArrayLike<number>, at: number, stride: number, count: number): Float64Array {

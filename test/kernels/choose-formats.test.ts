@@ -1,0 +1,207 @@
+// choose-formats: budgets are kept and used up, the choice costs no more than the f64 twin's, the best slots stay, pages are never lost.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { PolicySpec } from "../../src/engine-types";
+import type { Gpu } from "../../src/gpu/device";
+import { chooseFormats, costOf, pagesOf, type Rule, type Slot } from "../reference/choose-formats";
+import { type CacheWords, meansOf, pageLists, slotsInPages } from "../reference/page-table";
+import { CacheBench } from "./cache-bench";
+import { testGpu } from "./gpu";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await testGpu();
+});
+afterAll(() => gpu.dispose());
+
+const shape = { D: 64, G: 3, group: 1 };
+const policies: [string, PolicySpec][] = [
+  ["rate-distortion", { precision: { kind: "rate-distortion" }, budget: { kind: "shares" } }],
+  ["rate-distortion, heads alone", { precision: { kind: "rate-distortion" }, budget: { kind: "uniform" } }],
+  ["rate-distortion with k8v8 and f16", { precision: { kind: "rate-distortion", formats: ["k2v2", "k4v4", "k8v8", "k16v16"] } }],
+  ["tiers", { precision: { kind: "tiers" } }],
+  ["evict-only under AdaKV", { precision: { kind: "evict-only" } }],
+  ["evict-only, heads alone", { precision: { kind: "evict-only", format: "k4v4" }, budget: { kind: "uniform" } }],
+];
+
+describe.each(policies)("%s", (_, policy) => {
+  test.each([0.3, 0.12])("a prompt of 400 tokens at %d of its bytes", async (ratio) => {
+    const { bench, words } = await prompted(policy, 400, ratio);
+    const rule = ruleOf(bench);
+    for (let layer = 0; layer < 2; layer++) {
+      const heads = Array.from({ length: shape.G }, (_, head) => candidates(bench, words, layer, head, 396 - 8));
+      const budget = bench.cache.plan.pages[layer] ?? 0;
+      const wanted = chooseFormats(heads, budget, rule);
+      const got = heads.map((slots, head) => choiceOf(words, layer, head, slots.length, 4));
+      const pages = got.reduce((sum, choice) => sum + pagesOf(choice, rule), 0);
+      expect(pages).toBe(words.tables[layer * words.plan.tableStride + 1]);
+      expect(pages).toBeLessThanOrEqual(budget);
+      expect(pages).toBeGreaterThanOrEqual(wanted.reduce((sum, choice) => sum + pagesOf(choice, rule), 0) - 1);
+      const cost = (choice: number[][]): number =>
+        choice.reduce((sum, head, h) => sum + head.reduce((part, f, i) => part + costOf(heads[h]?.[i] as Slot, f, rule), 0), 0);
+      if (rule.mode === "rate-distortion") expect(cost(got)).toBeLessThanOrEqual(cost(wanted) * 1.01);
+      got.forEach((choice, head) => {
+        if (rule.mode === "tiers") expectBestKept(choice, heads[head] ?? []);
+        const open = [choice, wanted[head] ?? []].map((of) => affordable(of, heads[head] ?? [], rule).length);
+        expect(open[0]).toBeLessThanOrEqual(open[1] ?? 0);
+        if (rule.mode === "tiers") expect(choice).toEqual(wanted[head]);
+      });
+    }
+    bench.dispose();
+  });
+});
+
+test("pinned spans stay whole and at k8v8, or the best format there is", async () => {
+  for (const [formats, floor] of [
+    [["k2v2", "k4v4", "k8v8", "k16v16"], 2],
+    [["k2v2", "k4v2"], 1],
+  ] as const) {
+    const { bench } = await prompted(
+      {
+        precision: { kind: "rate-distortion", formats },
+        pinned: [
+          [40, 60],
+          [100, 110],
+        ],
+      },
+      200,
+      0.25,
+      (position) => ({ importance: position === 50 ? 0 : 1e-6 + position / 1e4 }),
+    );
+    for (let i = 0; i < 20; i++) await bench.append(undefined, false);
+    const words = await bench.words();
+    for (let head = 0; head < shape.G; head++) {
+      const slots = slotsInPages(words, 1, head).filter(({ position }) => (position >= 40 && position < 60) || (position >= 100 && position < 110));
+      expect(slots.length).toBe(30);
+      for (const slot of slots) expect(slot.format).toBeGreaterThanOrEqual(floor);
+    }
+    bench.dispose();
+  }
+});
+
+test("pinned spans without room are refused before anything is allocated", () => {
+  const policy: PolicySpec = { precision: { kind: "rate-distortion" }, pinned: [[0, 190]] };
+  const before = gpu.ledger.count;
+  expect(() => new CacheBench(gpu, shape, policy, { tokens: 200, budgetBytes: 30_000 })).toThrowError(expect.objectContaining({ code: "BUDGET_TOO_SMALL" }));
+  expect(gpu.ledger.count - before).toBeLessThanOrEqual(3); // the bench's own
+});
+
+describe.each(policies)("%s while decoding", (_, policy) => {
+  test("80 tokens past several compressions: budget, free list, positions, sinks", async () => {
+    const { bench } = await prompted(policy, 200, 0.3);
+    let before = await bench.words();
+    const sinks = before.ring.slice();
+    for (let i = 0; i < 80; i++) {
+      await bench.append(undefined, false);
+      if (i % 8 !== 7) continue;
+      const words = await bench.words();
+      checkPages(words);
+      checkHistory(bench, before, words);
+      before = words;
+    }
+    for (let head = 0; head < shape.G; head++) {
+      const at = (head * before.plan.ringSlots * shape.D) / 2;
+      expect(before.ring.subarray(at, at + 4 * 32)).toEqual(sinks.subarray(at, at + 4 * 32));
+    }
+    expect(bench.cache.bytes).toBeLessThanOrEqual(0.3 * 2 * 280 * shape.G * shape.D * 4);
+    bench.dispose();
+  });
+});
+
+test("equal importance: a list of ties is kept or dropped whole, never past the budget", async () => {
+  const { bench, words } = await prompted({ precision: { kind: "evict-only" } }, 300, 0.2, () => ({ importance: 0.5 }));
+  checkPages(words);
+  bench.dispose();
+});
+
+async function prompted(
+  policy: PolicySpec,
+  tokens: number,
+  ratio: number,
+  make?: Parameters<CacheBench["prompt"]>[1],
+): Promise<{ bench: CacheBench; words: CacheWords }> {
+  const total = tokens + 80;
+  const bench = new CacheBench(gpu, shape, policy, { tokens: total, budgetBytes: Math.floor(ratio * 2 * total * shape.G * shape.D * 4) });
+  await bench.prompt(tokens, make);
+  return { bench, words: await bench.words() };
+}
+
+function ruleOf({ policy, cache }: CacheBench): Rule {
+  if (policy.mode === "static") throw new Error("A static policy chooses nothing.");
+  const { slotsPerPage, pageBytes } = cache.plan.layout;
+  return { ...policy, mode: policy.mode, slotsPerPage, pageBytes };
+}
+
+/** What the twin knows of a head's slots that went into pages: the `count` positions after the sinks. */
+function candidates(bench: CacheBench, words: CacheWords, layer: number, head: number, count: number): Slot[] {
+  const [keyMean, valueMean] = meansOf(words, layer, head);
+  const energy = (x: Float64Array, mean: Float64Array): number => x.reduce((sum, value, c) => sum + (value - (mean[c] ?? 0)) ** 2, 0);
+  return Array.from({ length: count }, (_, index) => {
+    const row = bench.truth[layer]?.[head]?.[index + 4];
+    if (!row) throw new Error(`Position ${index + 4} was never made.`);
+    return { importance: row.importance, noise: (energy(row.key, keyMean) * bench.queryEnergy) / shape.D ** 2, valueEnergy: energy(row.value, valueMean) };
+  });
+}
+
+/** Format by slot, -1 for dropped. */
+function choiceOf(words: CacheWords, layer: number, head: number, count: number, first: number): number[] {
+  const choice = Array<number>(count).fill(-1);
+  for (const { position, format } of slotsInPages(words, layer, head)) choice[position - first] = format;
+  return choice;
+}
+
+/** No slot of a list is worth less than one of a poorer list. */
+function expectBestKept(choice: readonly number[], slots: readonly Slot[]): void {
+  const formats = [...new Set(choice)].sort((a, b) => a - b);
+  const importances = (format: number): number[] => slots.filter((_, i) => choice[i] === format).map(({ importance }) => importance);
+  for (let i = 1; i < formats.length; i++)
+    expect(Math.min(...importances(formats[i] ?? -1))).toBeGreaterThanOrEqual(Math.max(...importances(formats[i - 1] ?? -1)));
+}
+
+/** Upgrades by one step that would take no page more and win more than a hundredth of what the head costs: prices alone cannot reach every one. */
+function affordable(choice: readonly number[], slots: readonly Slot[], rule: Rule): { slot: number; from: number }[] {
+  if (rule.mode !== "rate-distortion") return [];
+  const pages = pagesOf(choice, rule);
+  const total = slots.reduce((sum, slot, i) => sum + costOf(slot, choice[i] ?? -1, rule), 0);
+  return choice.flatMap((from, slot) => {
+    if (from + 1 >= rule.formats.length) return [];
+    const won = costOf(slots[slot] as Slot, from, rule) - costOf(slots[slot] as Slot, from + 1, rule);
+    if (won < 0.01 * total) return [];
+    return pagesOf(choice.with(slot, from + 1), rule) <= pages ? [{ slot, from }] : [];
+  });
+}
+
+/** Every page is free or in one list, once; no error; every layer within its budget. */
+function checkPages(words: CacheWords): void {
+  const { plan, tables, free } = words;
+  const [head = 0, tail = 0, capacity = 0, error = 1] = free;
+  expect(error).toBe(0);
+  const spare = Array.from({ length: tail - head }, (_, i) => free[4 + ((head + i) % capacity)] ?? -1);
+  const taken = plan.pages.flatMap((budget, layer) => {
+    const pages = pageLists(words, layer).flatMap((list) => list.pages);
+    expect(tables[layer * plan.tableStride + 1]).toBe(pages.length);
+    expect(pages.length).toBeLessThanOrEqual(budget);
+    return pages;
+  });
+  expect([...spare, ...taken].sort((a, b) => a - b)).toEqual(Array.from({ length: capacity }, (_, page) => page));
+}
+
+/** Kept slots were there before or came in, each once; those that keep their format keep every bit; none gets a richer format. */
+function checkHistory(bench: CacheBench, before: CacheWords, after: CacheWords): void {
+  const { tokens, ringLength } = bench.cache;
+  for (let layer = 0; layer < 2; layer++)
+    for (let head = 0; head < shape.G; head++) {
+      const old = new Map(slotsInPages(before, layer, head).map((slot) => [slot.position, slot]));
+      const now = slotsInPages(after, layer, head);
+      expect(new Set(now.map(({ position }) => position)).size).toBe(now.length);
+      for (const slot of now) {
+        expect(slot.position).toBeGreaterThanOrEqual(4);
+        expect(slot.position).toBeLessThan(tokens - ringLength);
+        const was = old.get(slot.position);
+        if (!was) expect(slot.position).toBeGreaterThanOrEqual(tokens - ringLength - 8);
+        if (was?.format === slot.format) expect(slot.raw).toEqual(was.raw);
+        if (was) expect(slot.format).toBeLessThanOrEqual(was.format);
+        if (was) expect(slot.importance).toBe(was.importance);
+      }
+    }
+}

@@ -1,0 +1,96 @@
+// choose-formats: which format every slot gets under a page budget, in f64: the cheapest option at a price per byte, and the price by bisection.
+
+import { type Format, RELATIVE_ERROR } from "../../src/cache/formats";
+
+export interface Slot {
+  readonly importance: number;
+  /** Variance of the logit's error per unit of the key's relative error: |k - m|^2 E|q|^2 / D^2. */
+  readonly noise: number;
+  /** |v - m|^2. */
+  readonly valueEnergy: number;
+  readonly pinned?: boolean;
+  /** Index of the richest format it may have; all by default. */
+  readonly limit?: number;
+}
+
+export interface Rule {
+  readonly mode: "tiers" | "rate-distortion";
+  readonly formats: readonly Format[]; // by rising bytes
+  readonly slotsPerPage: readonly number[];
+  readonly pageBytes: number;
+  readonly thresholds: readonly number[];
+  readonly kappa: number;
+  readonly power: number;
+  readonly perHead: boolean;
+  readonly safeguard: number;
+}
+
+/** What a slot costs in a format (index), or dropped (-1). */
+export function costOf(slot: Slot, format: number, { formats, kappa, power }: Rule): number {
+  const damage = slot.importance ** power * slot.valueEnergy;
+  const bits = formats[format];
+  if (!bits) return damage;
+  return damage * (kappa * -Math.expm1(-RELATIVE_ERROR[bits.keyBits] * slot.noise) + RELATIVE_ERROR[bits.valueBits]);
+}
+
+/** Format of a slot at a price: its index, -1 for dropped. */
+export function bestFormat(slot: Slot, price: number, rule: Rule): number {
+  const limit = slot.limit ?? rule.formats.length - 1;
+  let best = -1;
+  let least = costOf(slot, -1, rule);
+  for (let f = 0; f <= limit; f++) {
+    if (rule.mode === "tiers") {
+      if (slot.importance >= price * (rule.thresholds[f] ?? Number.NaN)) best = f;
+      continue;
+    }
+    const cost = costOf(slot, f, rule) + (price * rule.pageBytes) / (rule.slotsPerPage[f] ?? Number.NaN);
+    if (cost < least) [best, least] = [f, cost];
+  }
+  if (!slot.pinned) return best;
+  const floor = rule.formats.findIndex(({ keyBits, valueBits }) => keyBits >= 8 && valueBits >= 8);
+  return Math.max(best, Math.min(limit, floor < 0 ? rule.formats.length - 1 : floor));
+}
+
+/** Pages that one head's slots take. */
+export function pagesOf(choice: readonly number[], { slotsPerPage }: Pick<Rule, "slotsPerPage">): number {
+  return slotsPerPage.reduce((sum, slots, f) => sum + Math.ceil(choice.filter((chosen) => chosen === f).length / slots), 0);
+}
+
+/** Formats of every head's slots under the budget. */
+export function chooseFormats(heads: readonly (readonly Slot[])[], pages: number, rule: Rule): number[][] {
+  const choice = (head: number, price: number): number[] => (heads[head] ?? []).map((slot) => bestFormat(slot, price, rule));
+  const all = heads.map((_, head) => head);
+  const guard = rule.perHead ? 0 : Math.floor(Math.floor(pages * rule.safeguard) / heads.length);
+  const safe = all.map((head) =>
+    rule.safeguard > 0 && !rule.perHead ? lowestPrice((price) => pagesOf(choice(head, price), rule) <= guard) : Number.POSITIVE_INFINITY,
+  );
+  const capped = (head: number, price: number): number => Math.min(price, safe[head] ?? price);
+  const quota = Math.floor(pages / heads.length);
+  const sum = (price: number): number => all.reduce((total, head) => total + pagesOf(choice(head, capped(head, price)), rule), 0);
+  const shared = rule.perHead ? Number.NaN : lowestPrice((price) => sum(price) <= pages);
+  return all.map((head) => {
+    if (rule.perHead)
+      return choice(
+        head,
+        lowestPrice((price) => pagesOf(choice(head, price), rule) <= quota),
+      );
+    // What the head's pages have left over is filled: its own price falls as long as that takes no page more.
+    const own = pagesOf(choice(head, capped(head, shared)), rule);
+    return choice(
+      head,
+      lowestPrice((price) => pagesOf(choice(head, price), rule) <= own, capped(head, shared), capped(head, shared) / 8),
+    );
+  });
+}
+
+/** The lowest price that fits, to 1e-9 of itself, as far as fitting is monotone. */
+function lowestPrice(fits: (price: number) => boolean, from = 1e30, to = 1e-40): number {
+  let [low, high] = [to, from];
+  if (fits(low)) return low;
+  while (high / low > 1 + 1e-9) {
+    const middle = Math.sqrt(low * high);
+    if (fits(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
+}
