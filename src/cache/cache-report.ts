@@ -1,45 +1,123 @@
-// cache-report: what a cache holds, read back from its page tables: the map of kept positions, bytes by format, slots kept and evicted.
+// cache-report: what a cache holds, read back from its page tables: slots and bytes by format, and the map of every kept position.
 // Leaves to others: bytes of buffers (the ledger), drawing.
 
 import type { CacheMap, KvReport } from "../engine-types";
 import { EngineError } from "../errors";
+import type { Gpu } from "../gpu/device";
+import type { CacheBuffers } from "./cache-buffers";
 import { FORMATS } from "./formats";
 import type { KvCache } from "./kv-cache";
 import { TABLE_HEADER } from "./page-layout";
 
-export type CacheReport = Pick<KvReport, "bytesByFormat" | "slotsKept" | "slotsEvicted"> & { readonly map: CacheMap };
+export type CacheUsage = Pick<KvReport, "bytesByFormat" | "slotsKept" | "slotsEvicted">;
 
-/** One slot: its position, and its format as an index into FORMATS. */
-interface Held {
-  readonly position: number;
-  readonly format: number;
+/** Usage and map at once. Between tokens, never within one. */
+export async function readCache(gpu: Gpu, cache: KvCache): Promise<CacheUsage & { readonly map: CacheMap }> {
+  return { ...(await readUsage(gpu, cache)), map: await readMap(gpu, cache) };
 }
 
-/**
- * Reads the tables and pages of a cache. Between tokens, never within one.
- * Throws PAGES_EXHAUSTED if the allocator ever ran out of pages: the content is then wrong.
- */
-export async function readCache(cache: KvCache): Promise<CacheReport> {
-  const { shape } = cache.plan;
-  await checkAllocator(cache);
-  const pages = await readPages(cache);
-  const tables = new Uint32Array(await cache.read(cache.buffers.tables));
-  const raw = heldRaw(cache);
-  const layers = Array.from({ length: shape.layers }, (_, layer) => ({
-    heads: Array.from({ length: shape.kvHeads }, (_, head) => [...raw, ...heldInPages(cache, tables, pages, layer, head)].sort((a, b) => a.position - b.position)),
-  }));
-  const inPages = layers.flatMap(({ heads }) => heads.flat()).length - raw.length * shape.layers * shape.kvHeads;
-  const slotsKept = inPages + raw.length * shape.layers * shape.kvHeads;
+/** Slots by format: reads the tables alone. Throws PAGES_EXHAUSTED if the allocator ever ran out: the content is then wrong. */
+export async function readUsage(gpu: Gpu, cache: KvCache): Promise<CacheUsage> {
+  const { plan, policy } = cache;
+  const { layers, kvHeads, headSize } = plan.shape;
+  await checkAllocator(gpu, cache.buffers);
+  const raw = rawPositions(cache).length * layers * kvHeads;
+  const bytes: Record<string, number> = { ring: raw * headSize * 4 };
+  let kept = raw;
+  for (const { format, length } of await readLists(gpu, cache)) {
+    const name = policy.formats[format]?.name ?? "";
+    bytes[name] = (bytes[name] ?? 0) + length * 4 * (plan.layout.slotWords[format] ?? 0);
+    kept += length;
+  }
+  return { bytesByFormat: bytes, slotsKept: kept, slotsEvicted: cache.tokens * layers * kvHeads - kept };
+}
+
+/** Every kept position, by layer and kv head: reads all pages, a few MiB at a time. Sinks and ring count as k16v16. */
+export async function readMap(gpu: Gpu, cache: KvCache): Promise<CacheMap> {
+  const { plan, policy } = cache;
+  const formats = FORMATS.map(({ name }) => name);
+  const raw = rawPositions(cache).map((position) => ({ position, format: formats.indexOf("k16v16") }));
+  const layers = Array.from({ length: plan.shape.layers }, () => Array.from({ length: plan.shape.kvHeads }, () => [...raw]));
+  const lists = await readLists(gpu, cache);
+  const owners = new Map(lists.flatMap((list) => list.pages.map((page, index) => [page, { list, index }] as const)));
+  for await (const { page, words } of readPages(gpu, cache.buffers)) {
+    const owner = owners.get(page);
+    if (!owner) continue;
+    const { layer, head, format, length } = owner.list;
+    const slots = plan.layout.slotsPerPage[format] ?? 1;
+    const at = ((plan.layout.slotWords[format] ?? 1) - 1) * slots;
+    const name = formats.indexOf(policy.formats[format]?.name ?? "k16v16");
+    const used = Math.min(slots, length - owner.index * slots);
+    for (const word of words.subarray(at, at + used)) layers[layer]?.[head]?.push({ position: word & POSITION_MASK, format: name });
+  }
   return {
-    map: {
-      tokens: cache.tokens,
-      formats: FORMATS.map(({ name }) => name),
-      layers: layers.map(({ heads }) => ({
-        heads: heads.map((held) => ({ positions: Uint32Array.from(held, ({ position }) => position), format: Uint8Array.from(held, ({ format }) => format) })),
-      })),
-    },
-    bytesByFormat: bytesByFormat(cache, tables, raw.length),
-    slotsKept,
-    slotsEvicted: cache.tokens * shape.layers * shape.kvHeads - slotsKept,
+    tokens: cache.tokens,
+    formats,
+    layers: layers.map((heads) => ({
+      heads: heads.map((slots) => {
+        slots.sort((a, b) => a.position - b.position);
+        return { positions: Uint32Array.from(slots, ({ position }) => position), format: Uint8Array.from(slots, ({ format }) => format) };
+      }),
+    })),
   };
+}
+
+/** The position's 20 bits in a slot's last word: shaders/lib/cache.wgsl. */
+const POSITION_MASK = 0xfffff;
+
+/** Bytes of pages that are read at once. */
+const READ_BYTES = 4 << 20;
+
+/** Pages of one (layer, kv head, format). */
+interface PageList {
+  readonly layer: number;
+  readonly head: number;
+  readonly format: number; // index into the policy's formats
+  readonly length: number; // slots
+  readonly pages: readonly number[];
+}
+
+async function checkAllocator(gpu: Gpu, { free }: CacheBuffers): Promise<void> {
+  const [, , capacity, error] = new Uint32Array(await gpu.read(free, 0, 16));
+  if (error)
+    throw new EngineError("PAGES_EXHAUSTED", `The cache needed more than its ${capacity} pages. Please report this; a larger budget avoids it.`, {
+      pages: capacity,
+    });
+}
+
+/** Positions that stand unquantized: sinks, and the ring's. */
+function rawPositions({ tokens, policy, ringLength }: KvCache): number[] {
+  return Array.from({ length: tokens }, (_, position) => position).filter((position) => position < policy.sinks || position >= tokens - ringLength);
+}
+
+async function readLists(gpu: Gpu, { buffers, plan, policy }: KvCache): Promise<PageList[]> {
+  const { layers, kvHeads } = plan.shape;
+  const numFormats = policy.formats.length;
+  const words = new Uint32Array(await gpu.read(buffers.tables));
+  const lists: PageList[] = [];
+  for (let layer = 0; layer < layers; layer++)
+    for (let list = 0; list < kvHeads * numFormats; list++) {
+      const format = list % numFormats;
+      const lengths = layer * plan.tableStride + TABLE_HEADER;
+      const starts = lengths + kvHeads * numFormats;
+      const length = words[lengths + list] ?? 0;
+      const first = starts + kvHeads * numFormats + (policy.mode === "static" ? list * (plan.maxPages / kvHeads) : (words[starts + list] ?? 0));
+      const count = Math.ceil(length / (plan.layout.slotsPerPage[format] ?? 1));
+      lists.push({ layer, head: Math.floor(list / numFormats), format, length, pages: Array.from(words.subarray(first, first + count)) });
+    }
+  return lists;
+}
+
+async function* readPages(gpu: Gpu, { pool, plan }: CacheBuffers): AsyncGenerator<{ page: number; words: Uint32Array }> {
+  const { pageBytes, pageWords } = plan.layout;
+  const step = Math.max(1, Math.floor(READ_BYTES / pageBytes));
+  for (const [segment, buffer] of pool.entries()) {
+    const pages = Math.floor(buffer.size / pageBytes);
+    for (let first = 0; first < pages; first += step) {
+      const count = Math.min(step, pages - first);
+      const words = new Uint32Array(await gpu.read(buffer, first * pageBytes, count * pageBytes));
+      for (let i = 0; i < count; i++)
+        yield { page: segment * plan.geometry.segmentPages + first + i, words: words.subarray(i * pageWords, (i + 1) * pageWords) };
+    }
+  }
 }

@@ -1,0 +1,64 @@
+// cache-report: map and usage against what the f64 reader finds in the same buffers.
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readCache, readUsage } from "../../src/cache/cache-report";
+import { FORMATS, slotWords } from "../../src/cache/formats";
+import type { PolicySpec, PresetName } from "../../src/engine-types";
+import type { Gpu } from "../../src/gpu/device";
+import { CacheBench } from "./cache-bench";
+import { testGpu } from "./gpu";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await testGpu();
+});
+afterAll(() => gpu.dispose());
+
+const cases: [string, PresetName | PolicySpec, number | undefined][] = [
+  ["full", "full", undefined],
+  ["rate-distortion", "rate-distortion", undefined],
+  ["evict-only in segments", { precision: { kind: "evict-only" } }, 8000],
+];
+
+test.each(cases)("%s: every slot once, sorted, with its format; bytes by format; evicted ones counted", async (_, policy, segmentBytes) => {
+  const [D, G, tokens] = [32, 2, 170];
+  const budgetBytes = 0.25 * 2 * tokens * G * D * 4;
+  const bench = new CacheBench(gpu, { D, G, group: 1 }, policy, { tokens, budgetBytes, ...(segmentBytes ? { segmentBytes } : {}) });
+  if (segmentBytes) expect(bench.cache.buffers.pool.length).toBe(3);
+  await bench.prompt(150);
+  for (let i = 0; i < 20; i++) await bench.append(undefined, false);
+  const { map, bytesByFormat, slotsKept, slotsEvicted } = await readCache(gpu, bench.cache);
+  const words = await bench.words();
+  const expected: Record<string, number> = Object.fromEntries(bench.policy.formats.map(({ name }) => [name, 0]));
+  let kept = 0;
+  map.layers.forEach(({ heads }, layer) => {
+    heads.forEach(({ positions, format }, head) => {
+      const slots = bench.slots(words, layer, head).sort((a, b) => a.position - b.position);
+      const names = slots.map((slot) => (slot.format < 0 ? "k16v16" : bench.policy.formats[slot.format]?.name));
+      expect([...positions]).toEqual(slots.map(({ position }) => position));
+      expect([...format].map((index) => map.formats[index])).toEqual(names);
+      for (const slot of slots) {
+        const of = bench.policy.formats[slot.format];
+        const name = of?.name ?? "ring";
+        expected[name] = (expected[name] ?? 0) + (of ? 4 * slotWords(of, D) : 4 * D);
+      }
+      kept += slots.length;
+    });
+  });
+  expect(map.tokens).toBe(tokens);
+  expect(map.formats).toEqual(FORMATS.map(({ name }) => name));
+  expect(bytesByFormat).toEqual(expected);
+  expect(slotsKept).toBe(kept);
+  expect(slotsEvicted).toBe(2 * G * tokens - kept);
+  if (policy === "full") expect(slotsEvicted).toBe(0);
+  else expect(slotsEvicted).toBeGreaterThan(0);
+  bench.dispose();
+});
+
+test("an allocator that ran out is an error", async () => {
+  const bench = new CacheBench(gpu, { D: 32, G: 1, group: 1 }, "full", { tokens: 30 });
+  await bench.prompt(20);
+  gpu.write(bench.cache.buffers.free, 12, new Uint32Array([1]));
+  await expect(readUsage(gpu, bench.cache)).rejects.toMatchObject({ code: "PAGES_EXHAUSTED" });
+  bench.dispose();
+});
