@@ -16,6 +16,7 @@ import { StopSplitter } from "./stop";
 export async function* generate(runtime: Runtime, request: GenerateRequest): AsyncGenerator<GenerateEvent, void, undefined> {
   const { transformer, tokenizer } = runtime;
   const { gpu } = transformer;
+  throwIfAborted(request.signal);
   const sampling = resolveSampling(request);
   const stops = new StopSplitter(request.stop ?? []);
   const promptIds = encodePrompt(runtime, request.prompt);
@@ -104,7 +105,7 @@ async function takePrompt(transformer: Transformer, decoder: Decoder, sequence: 
     throwIfAborted(request.signal);
     const last = index === ids.length - 1;
     decoder.force(ids[index] ?? 0, last);
-    if (index % 16 === 0) await transformer.gpu.device.queue.onSubmittedWorkDone();
+    if (index % 16 === 0) await transformer.gpu.idle();
   }
 }
 

@@ -16,6 +16,7 @@ const BATCH = 8;
 export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGenerator<ScoreEvent, void, undefined> {
   const { transformer } = runtime;
   const { gpu } = transformer;
+  throwIfAborted(request.signal);
   const ids = encodePrompt(runtime, request.prompt);
   const from = checkFrom(request.from, 1, ids.length - 1);
   const parts: { dispose(): void }[] = [];
@@ -33,7 +34,7 @@ export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGene
     gpu.ledger.resetPeak();
     const started = performance.now();
     await prefill(transformer, ids.slice(0, from), [sequence.target(), full.target()], judge.promptEnd(), request);
-    await gpu.device.queue.onSubmittedWorkDone();
+    await gpu.idle();
     const prefillMs = performance.now() - started;
     const meter = new CostMeter(transformer);
     const tokens: ScoredToken[] = [];

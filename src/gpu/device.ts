@@ -44,6 +44,8 @@ export class Gpu {
   /** GPU objects (buffers, bind groups, pipelines) created so far; a decoded token must not raise it. */
   objectsCreated = 0;
   #lost: EngineError | undefined;
+  /** What the GPU reported of its own accord: an invalid command, or memory it did not have. What ran since may be garbage. */
+  #fault: EngineError | undefined;
   #disposed = false;
   readonly #onLost = new Set<(error: EngineError) => void>();
 
@@ -68,6 +70,9 @@ export class Gpu {
       );
       for (const tell of this.#onLost) tell(this.#lost);
     });
+    device.addEventListener("uncapturederror", ({ error }) => {
+      this.#fault ??= faultError(error);
+    });
   }
 
   /** Calls back once if the device is lost, at once if it already is. */
@@ -76,10 +81,39 @@ export class Gpu {
     else this.#onLost.add(tell);
   }
 
-  /** Throws if the device is gone. */
+  /** Throws if the device is gone, or if something submitted went wrong since the last clearFault(). */
   check(): void {
     if (this.#disposed) throw new EngineError("DISPOSED", "The engine was disposed. Load it again.");
     if (this.#lost) throw this.#lost;
+    if (this.#fault) throw this.#fault;
+  }
+
+  /** Forgets a fault. Call it while no work is under way that could have suffered from it. */
+  clearFault(): void {
+    this.#fault = undefined;
+  }
+
+  /** Waits until everything submitted has run; throws what check() throws. */
+  async idle(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone().catch((cause: unknown) => this.#explain(cause));
+    this.check();
+  }
+
+  /** Maps a readback buffer and copies its first `bytes` out. Throws what check() throws: nothing read after a fault counts. */
+  async map(buffer: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
+    await buffer.mapAsync(GPUMapMode.READ, 0, bytes).catch((cause: unknown) => this.#explain(cause));
+    const result = buffer.getMappedRange(0, bytes).slice(0);
+    buffer.unmap();
+    this.check();
+    return result;
+  }
+
+  /** Turns a refused wait into what caused it. A lost device may be told only after the promises that it broke. */
+  async #explain(cause: unknown): Promise<never> {
+    this.check();
+    await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, LOSS_TOLD_MS))]);
+    this.check();
+    throw new EngineError("INTERNAL", `The GPU did not finish its work: ${String(cause)}. Load the engine again; if it recurs, report it.`, {}, { cause });
   }
 
   /**
@@ -109,6 +143,11 @@ export class Gpu {
     buffer.destroy();
   }
 
+  /** Destroys every live buffer of an owner, also those of a part whose set-up failed half-way. */
+  destroyOwned(owner: string): void {
+    for (const buffer of this.ledger.owned(owner)) this.destroyBuffer(buffer);
+  }
+
   /** A fresh command buffer; call submit() on it once. */
   record(label?: string): Recorder {
     return new Recorder(this, this.counters, label);
@@ -128,8 +167,7 @@ export class Gpu {
       const encoder = this.device.createCommandEncoder();
       encoder.copyBufferToBuffer(buffer, offset, target, 0, bytes);
       this.device.queue.submit([encoder.finish()]);
-      await target.mapAsync(GPUMapMode.READ);
-      return target.getMappedRange().slice(0);
+      return await this.map(target, bytes);
     } finally {
       this.destroyBuffer(target);
     }
@@ -140,6 +178,16 @@ export class Gpu {
     this.#disposed = true;
     this.device.destroy();
   }
+}
+
+/** How long a device may take to say that it is lost after it broke a promise. */
+const LOSS_TOLD_MS = 1000;
+
+function faultError(error: GPUError): EngineError {
+  const { message } = error;
+  if (error instanceof GPUOutOfMemoryError)
+    return new EngineError("OUT_OF_MEMORY", `The GPU has no memory left: ${message}. Use a smaller model, context or budget, or close other pages that use the GPU.`, { message });
+  return new EngineError("INTERNAL", `The GPU refused a command: ${message}. This is a fault of the engine: please report it with the steps that led here.`, { message });
 }
 
 /** Opens the best adapter. Throws NO_WEBGPU, NO_ADAPTER or ADAPTER_LIMITS. */

@@ -54,6 +54,15 @@ export class Kernel {
   bind(buffers: readonly BufferView[]): GPUBindGroup {
     if (buffers.length !== this.spec.bindings.length)
       throw new EngineError("INTERNAL", `Kernel ${this.spec.name} has ${this.spec.bindings.length} bindings, got ${buffers.length} buffers.`);
+    const most = this.gpu.limits.maxStorageBufferBindingSize;
+    for (const view of buffers)
+      if (view.size > most) {
+        const buffer = "buffer" in view ? view.buffer : view;
+        throw new EngineError("OUT_OF_MEMORY", `${buffer.label} has ${view.size} bytes, one binding of this adapter takes ${most}. Use a shorter prompt, a smaller context or model.`, {
+          found: view.size,
+          expected: most,
+        });
+      }
     this.gpu.objectsCreated++;
     return this.gpu.device.createBindGroup({
       label: this.spec.name,
@@ -67,7 +76,9 @@ export class Kernel {
     const { name, constants, literals } = this.spec;
     const front = Object.entries(literals ?? {}).map(([key, value]) => `const ${key} = ${value}u;`);
     const code = [this.gpu.features.f16 && this.spec.code.some((part) => part.includes("f16")) ? "enable f16;" : "", ...front, ...this.spec.code].join("\n");
+    device.pushErrorScope("validation"); // told below, line by line
     const module = device.createShaderModule({ label: name, code });
+    device.popErrorScope().catch(() => {}); // refused by a lost device, which check() tells
     try {
       this.#pipeline = await device.createComputePipelineAsync({
         label: name,

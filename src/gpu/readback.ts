@@ -32,18 +32,9 @@ export class Readback {
     recorder.copy(source, offset, this.#next(this.#copied++), 0, this.bytes);
   }
 
-  /** The oldest result not yet taken. The caller owns the copy. */
+  /** The oldest result not yet taken. The caller owns the copy. Throws if the GPU failed meanwhile. */
   async take(): Promise<ArrayBuffer> {
-    const buffer = this.#next(this.#taken++);
-    try {
-      await buffer.mapAsync(GPUMapMode.READ);
-    } catch (cause) {
-      this.gpu.check();
-      throw new EngineError("INTERNAL", `A result could not be mapped: ${String(cause)}`, {}, { cause });
-    }
-    const result = buffer.getMappedRange(0, this.bytes).slice(0);
-    buffer.unmap();
-    return result;
+    return this.gpu.map(this.#next(this.#taken++), this.bytes);
   }
 
   dispose(): void {

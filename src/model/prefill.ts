@@ -59,7 +59,7 @@ export async function prefill(transformer: Transformer, ids: readonly number[], 
             cache.recordPrompt(recorder, layer);
           }
         recorder.submit();
-        await gpu.device.queue.onSubmittedWorkDone();
+        await gpu.idle();
         options.onProgress?.({ phase: "prefill", done: layer * ids.length + first + tokens, total });
       }
     }
