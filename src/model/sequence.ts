@@ -34,21 +34,20 @@ export class Sequence {
     options: CacheOptions,
     tokens: number,
   ) {
-    const { gpu, config } = transformer;
+    const { config } = transformer;
     const policy = resolvePolicy(options.policy);
     this.policy = policy;
     const { kind } = policy.score;
     if (kind !== "none") this.#scoreOptions = { kind, futurePositions: policy.score.futurePositions, sinks: policy.sinks, epsilon: policy.score.epsilon, valueNorm: policy.score.valueNorm };
     this.fullBytes = tokens * fullBytesPerToken(config);
     const bytes = needsBudget(policy) ? budgetBytes(options.budget, this.fullBytes) : undefined;
-    const plan = planCache(gpu, config, policy, {
-      tokens,
-      layerShares: policy.layerShares ? layerShares(config, (bytes ?? this.fullBytes) / this.fullBytes) : Array<number>(config.layers).fill(1 / config.layers),
-      statisticsBytesPerLayer: this.#scoreOptions ? statisticsBytesPerLayer(config) : 0,
-      owner: `Sequence${sequences++}`,
-      ...(bytes === undefined ? {} : { budgetBytes: bytes }),
-    });
-    this.cache = new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, this.#scoreOptions ? (buffers) => this.#scoreRing(buffers) : undefined);
+    const owner = `Sequence${sequences++}`;
+    try {
+      this.cache = this.#createCache(owner, tokens, bytes);
+    } catch (error) {
+      transformer.gpu.destroyOwned(owner); // of the buffers made before one failed
+      throw error;
+    }
   }
 
   /** What prefill fills: this cache, with the scores of its policy. */
@@ -64,6 +63,20 @@ export class Sequence {
     this.#ringScorer?.dispose();
     this.#ringStep?.dispose();
     this.cache.dispose();
+    this.transformer.gpu.destroyOwned(this.cache.plan.owner); // what decoders and judges of this sequence left
+  }
+
+  #createCache(owner: string, tokens: number, bytes: number | undefined): KvCache {
+    const { policy, transformer } = this;
+    const { gpu, config } = transformer;
+    const plan = planCache(gpu, config, policy, {
+      tokens,
+      layerShares: policy.layerShares ? layerShares(config, (bytes ?? this.fullBytes) / this.fullBytes) : Array<number>(config.layers).fill(1 / config.layers),
+      statisticsBytesPerLayer: this.#scoreOptions ? statisticsBytesPerLayer(config) : 0,
+      owner,
+      ...(bytes === undefined ? {} : { budgetBytes: bytes }),
+    });
+    return new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, this.#scoreOptions ? (buffers) => this.#scoreRing(buffers) : undefined);
   }
 
   #scorePrompt(buffers: Omit<ConstructorParameters<typeof PromptScorer>[3], "owner" | "momentsTarget">): PromptScorer {

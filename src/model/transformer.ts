@@ -57,6 +57,7 @@ export class Transformer {
   readonly #gated: GPUBuffer; // (chunk, ffn) f32
   readonly #rope: GPUBuffer; // (context, D/2) vec2f: cos, sin
   readonly #decode: readonly LayerOps[];
+  #prompts = 0;
 
   constructor(
     readonly gpu: Gpu,
@@ -120,13 +121,29 @@ export class Transformer {
 
   /** Everything a prompt of these ids needs. Dispose it when the caches are filled. */
   bindPrompt(ids: readonly number[]): PromptOps {
+    const owner = `Prompt${this.#prompts++}`;
+    try {
+      return this.#bindPrompt(ids, owner);
+    } catch (error) {
+      this.gpu.destroyOwned(owner); // of the buffers made before one failed
+      throw error;
+    }
+  }
+
+  dispose(): void {
+    for (const buffer of [this.logits, this.hidden, this.#normed, this.#qkv, this.#rotated, this.#attended, this.#gated, this.#rope]) this.gpu.destroyBuffer(buffer);
+    this.step.dispose();
+  }
+
+  #bindPrompt(ids: readonly number[], owner: string): PromptOps {
     const { gpu, config, chunk } = this;
     const { kvHeads, headSize } = config;
     const capacity = ids.length;
     const planeWords = Math.ceil((kvHeads * capacity * headSize) / 2 / 64) * 64;
-    const hidden = gpu.createBuffer("Prompt.hidden", capacity * config.hidden * 4, "staging");
-    const rows = gpu.createBuffer("Prompt.staging", 2 * planeWords * 4, "staging");
-    const idBuffer = gpu.createBuffer("Prompt.ids", capacity * 4, "staging");
+    const make = (part: string, bytes: number): GPUBuffer => gpu.createBuffer(`Prompt.${part}`, bytes, "staging", { owner });
+    const hidden = make("hidden", capacity * config.hidden * 4);
+    const rows = make("staging", 2 * planeWords * 4);
+    const idBuffer = make("ids", capacity * 4);
     gpu.write(idBuffer, 0, new Uint32Array(ids));
     const plane = kvHeads * capacity * headSize * 2; // bytes
     const keys = { buffer: rows, offset: 0, size: plane };
@@ -150,15 +167,8 @@ export class Transformer {
         for (const op of layers[layer]?.rest ?? []) op.record(recorder, tokens);
       },
       recordLogits: (recorder) => head.record(recorder, 1),
-      dispose() {
-        for (const buffer of [hidden, rows, idBuffer]) gpu.destroyBuffer(buffer);
-      },
+      dispose: () => gpu.destroyOwned(owner),
     };
-  }
-
-  dispose(): void {
-    for (const buffer of [this.logits, this.hidden, this.#normed, this.#qkv, this.#rotated, this.#attended, this.#gated, this.#rope]) this.gpu.destroyBuffer(buffer);
-    this.step.dispose();
   }
 
   #bindLayer(layer: LayerWeights, hidden: GPUBuffer, bindProduct: typeof bindMatmul): LayerOps {
