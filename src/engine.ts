@@ -3,7 +3,7 @@
 
 import { findModel } from "../models/catalog";
 import type { Engine, EngineInfo, GenerateEvent, GenerateRequest, LoadRequest, MemoryReport, ModelSource, Prompt, ScoreEvent, ScoreRequest } from "./engine-types";
-import { EngineError } from "./errors";
+import { EngineError, throwIfAborted } from "./errors";
 import { generate } from "./generate/generate";
 import { encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
@@ -34,6 +34,7 @@ const DEFAULT_CONTEXT = 8192;
  */
 export async function load(request: LoadRequest, environment: Environment = {}): Promise<Engine> {
   const started = performance.now();
+  checkContext(request.context);
   const gpu = await openGpu({ ...(environment.gpu ? { gpu: environment.gpu } : {}), ...(request.without ? { without: request.without } : {}) });
   let source: ByteSource | undefined;
   try {
@@ -47,7 +48,9 @@ export async function load(request: LoadRequest, environment: Environment = {}):
       verify: true,
     });
     const transformer = new Transformer(gpu, model.config, model.weights, Math.min(request.context ?? DEFAULT_CONTEXT, model.config.context));
+    await gpu.idle(); // weights that did not arrive are told here
     await warmUp(transformer, (done, total) => request.onProgress?.({ phase: "compile", done, total }));
+    throwIfAborted(request.signal);
     return new LocalEngine(gpu, model, transformer, name, performance.now() - started);
   } catch (error) {
     gpu.dispose();
@@ -55,6 +58,11 @@ export async function load(request: LoadRequest, environment: Environment = {}):
   } finally {
     await source?.close?.();
   }
+}
+
+function checkContext(context: number | undefined): void {
+  if (context === undefined || (Number.isInteger(context) && context >= 2)) return;
+  throw new EngineError("BAD_OPTION", `Option context is ${context}. Allowed: a whole number from 2, one position for the prompt and one for an answer.`, { field: "context", found: context });
 }
 
 async function openSource(request: LoadRequest, environment: Environment): Promise<ByteSource> {
@@ -85,6 +93,7 @@ class LocalEngine implements Engine {
   readonly info: EngineInfo;
   readonly #runtime: Runtime;
   #disposed = false;
+  #running = 0;
 
   constructor(
     private readonly gpu: Gpu,
@@ -126,13 +135,11 @@ class LocalEngine implements Engine {
   }
 
   async *generate(request: GenerateRequest): AsyncIterable<GenerateEvent> {
-    this.#check();
-    yield* generate(this.#runtime, request);
+    yield* this.#run(() => generate(this.#runtime, request));
   }
 
   async *score(request: ScoreRequest): AsyncIterable<ScoreEvent> {
-    this.#check();
-    yield* score(this.#runtime, request);
+    yield* this.#run(() => score(this.#runtime, request));
   }
 
   async tokenize(prompt: Prompt): Promise<number[]> {
@@ -160,7 +167,18 @@ class LocalEngine implements Engine {
     this.gpu.dispose();
   }
 
+  async *#run<Event>(start: () => AsyncGenerator<Event>): AsyncGenerator<Event, void, undefined> {
+    this.#check();
+    this.#running++;
+    try {
+      yield* start();
+    } finally {
+      this.#running--;
+    }
+  }
+
   #check(): void {
+    if (this.#running === 0) this.gpu.clearFault(); // it concerned requests that have ended
     if (this.#disposed) throw new EngineError("DISPOSED", "The engine was disposed. Load it again.");
     this.gpu.check();
   }
