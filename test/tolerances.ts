@@ -27,7 +27,8 @@ export const tolerances = {
   half: { atol: 1e-5, rtol: 2 ** -10, because: "f16 keeps 11 bits; an adapter may truncate instead of rounding" },
   attention: { atol: 2e-5, rtol: 2e-5, because: "scores of size 20 summed in f32 stand in an exponent; a key too many or too few is off by 1e-2" },
   logprob: { atol: 5e-6, rtol: 1e-6, because: "differences of logits of size 20 and the log of an f32 sum over the vocabulary" },
-  kl: { atol: 2e-10, rtol: 2e-5, because: "f32 sums of non-negative terms; logits of size 30 are themselves rounded to 2e-6" },
+  kl: { atol: 1e-11, rtol: 2e-5, because: "f32 sums of non-negative terms; logits of size 30 are themselves rounded to 2e-6" },
+  halfPrecision: { atol: 2e-4, rtol: 1e-3, because: "a result stored as f16: 2^-11 of values up to 4, or of a scale" },
 } as const satisfies Record<string, Tolerance>;
 
 /** Fails with the range of indices that are off, the worst of them, and what was wanted there. */

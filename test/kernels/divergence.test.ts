@@ -23,13 +23,14 @@ describe.each([
     ["one more than the workgroup", 65, 0.3, 0],
     ["one less", 63, 3, 0],
   ])("%s, V %d", async (_, vocab, distance, shift) => {
-    const full = normals(vocab, vocab, 4).map((value) => value * 3);
+    const full = normals(vocab, vocab, 1).map((value) => value * 2);
     const noise = normals(vocab + 1, vocab, 1);
     const compressed = full.map((value, id) => Math.fround(value + shift + distance * (noise[id] as number)));
     const id = vocab >> 1;
     const got = await measure(compressed, full, id);
     const [q, p] = [logSoftmax(compressed), logSoftmax(full)];
     expectClose([got.logprob, got.fullLogprob], [q[id], p[id]] as number[], tolerances.logprob);
+    if (distance === 4e-4) expect(divergence(compressed, full)).toBeGreaterThan(5e-8); // the noise is not lost on one favourite
     expectClose([got.kl], [divergence(compressed, full)], tolerances.kl);
     expect(got.first).toBe(q.indexOf(q.reduce((a, b) => Math.max(a, b))));
     expect(got.fullFirst).toBe(p.indexOf(p.reduce((a, b) => Math.max(a, b))));

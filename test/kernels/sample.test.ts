@@ -82,7 +82,14 @@ describe.each([
     expect(await draws(logits, GREEDY, [{ seed: 0, index: 0 }])).toEqual([{ id: 8191, bad: 0 }]);
   });
 
-  test("the penalty meets each id of the last 64 once, and follows what is sampled", async () => {
+  test("an id seen twice is penalised once", async () => {
+    const logits = new Float32Array(100).fill(-5);
+    logits.set([10, 6], 1);
+    const recent = [1, ...Array.from({ length: 62 }, () => 50), 1]; // far apart: in other subgroups, which do not run in step
+    expect(await draws(logits, { ...GREEDY, repetitionPenalty: 1.5 }, [{ seed: 0, index: 0 }], recent)).toEqual([{ id: 1, bad: 0 }]); // 10 / 1.5 > 6
+  });
+
+  test("the penalty looks at the last 64 ids, and follows what is sampled", async () => {
     const sampling = { ...GREEDY, repetitionPenalty: 1.5 };
     const logits = new Float32Array(100).fill(-5);
     logits.set([10, 9, 8, 7], 1); // ids 1..4
