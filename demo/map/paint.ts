@@ -15,6 +15,7 @@ export interface Geometry {
   readonly rowHeight: number;
   readonly perColumn: number;
   readonly columns: number;
+  /** May be a fraction: edges are rounded, so some columns are one pixel wider than others. */
   readonly columnWidth: number;
   readonly width: number;
   readonly height: number;
@@ -29,9 +30,8 @@ export function geometry(slots: Slots, opened: ReadonlySet<number>, width: numbe
   ]).flat();
   const perColumn = tokensPerColumn(slots.tokens, width);
   const columns = Math.ceil(slots.tokens / perColumn);
-  const columnWidth = Math.max(1, Math.floor(width / columns));
   const rowHeight = slots.layers <= 8 ? 24 : 12;
-  return { rows, rowHeight, perColumn, columns, columnWidth, width: columns * columnWidth, height: rows.length * (rowHeight + ROW_GAP) };
+  return { rows, rowHeight, perColumn, columns, columnWidth: width / columns, width, height: rows.length * (rowHeight + ROW_GAP) };
 }
 
 export interface Cell {
@@ -56,7 +56,8 @@ export function paint(canvas: HTMLCanvasElement, slots: Slots, part: Part, shape
       if (share.kept === 0) continue;
       const height = Math.max(1, Math.round((shape.rowHeight * share.kept) / share.total));
       context.fillStyle = palette.get(bitStep(share.bits)) ?? "";
-      context.fillRect(column * shape.columnWidth, bottom - height, shape.columnWidth, height);
+      const left = Math.round(column * shape.columnWidth);
+      context.fillRect(left, bottom - height, Math.round((column + 1) * shape.columnWidth) - left, height);
     }
     context.fillStyle = palette.get(0) ?? "";
     context.fillRect(0, bottom, shape.width, 1);
