@@ -39,12 +39,12 @@ fn scaleOf(bits: u32) -> vec2f {
     let step2 = max(0.995 * sqrt(energy / f32(D)), 1e-8);
     var along = 0.0;
     for (var c = 0u; c < info.headSize; c++) { along += x[c] * (clamp(floor(x[c] / step2 + 2.0), 0.0, 3.0) - 1.5); }
-    return vec2f(unpack2x16float(pack2x16float(vec2f(energy / max(along, 1e-8), 0.0))).x, step2);
+    return vec2f(nearestHalf(vec2f(energy / max(along, 1e-8))).x, step2);
   }
   var least = x[0];
   var most = x[0];
   for (var c = 1u; c < info.headSize; c++) { least = min(least, x[c]); most = max(most, x[c]); }
-  return unpack2x16float(pack2x16float(vec2f((most - least) / f32((1u << bits) - 1u), least)));
+  return nearestHalf(vec2f((most - least) / f32((1u << bits) - 1u), least));
 }
 
 // Codes of x from `firstWord` on; returns what the scale word stores.

@@ -20,6 +20,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   workgroupBarrier();
   if (lane < PAIRS) {
     for (var part = 1u; part < PARTS; part++) { sum += sums[part * PAIRS + lane]; }
-    means[(head * 2u + plane) * PAIRS + lane] = pack2x16float(sum / max(1.0, f32(step.meanRows)));
+    means[(head * 2u + plane) * PAIRS + lane] = pack2x16float(nearestHalf(sum / max(1.0, f32(step.meanRows))));
   }
 }

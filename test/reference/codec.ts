@@ -41,9 +41,12 @@ export interface Coded {
   readonly zero: number; // f16; at two bits -1.5 scales
 }
 
-/** Codes of a centred and rotated vector. */
-export function encode(x: Numbers, bits: 8 | 4 | 2): Coded {
-  return bits === 2 ? encodeUnbiased(x) : encodeRange(x, bits);
+/**
+ * Codes of a centred and rotated vector.
+ * @param stored scale and zero to round with instead of one's own: f16 conversions may round to nearest or toward zero
+ */
+export function encode(x: Numbers, bits: 8 | 4 | 2, stored?: { readonly scale: number; readonly zero: number }): Coded {
+  return bits === 2 ? encodeUnbiased(x) : encodeRange(x, bits, stored);
 }
 
 export function decode({ codes, scale, zero }: Coded): Float64Array {
@@ -58,10 +61,10 @@ export function recode(vector: Numbers, mean: Numbers, bits: 16 | 8 | 4 | 2): Fl
 }
 
 /** Round to nearest between the smallest and the largest channel. */
-function encodeRange(x: Numbers, bits: 8 | 4): Coded {
+function encodeRange(x: Numbers, bits: 8 | 4, stored?: { readonly scale: number; readonly zero: number }): Coded {
   const most = 2 ** bits - 1;
-  const zero = half(Math.min(...Array.from(x)));
-  const scale = half((Math.max(...Array.from(x)) - Math.min(...Array.from(x))) / most);
+  const [least, largest] = [Math.min(...Array.from(x)), Math.max(...Array.from(x))];
+  const { scale, zero } = stored ?? { scale: half((largest - least) / most), zero: half(least) };
   const codes = Uint8Array.from(x, (value) => (scale > 0 ? Math.min(most, Math.max(0, Math.floor((value - zero) / scale + 0.5))) : 0));
   return { codes, scale, zero };
 }

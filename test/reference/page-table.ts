@@ -24,8 +24,9 @@ export interface StoredSlot {
   readonly value: Float64Array;
   /** Its words as they stand, codes and scales, without position and importance. */
   readonly raw: readonly number[];
-  readonly keyCodes: Uint8Array;
-  readonly valueCodes: Uint8Array;
+  /** Codes with scale and zero; 16 bits: no codes. */
+  readonly keyCoded: Coded;
+  readonly valueCoded: Coded;
 }
 
 /** The lists of pages of one layer, by (head, format), in order. */
@@ -61,7 +62,7 @@ export function slotsInRing({ plan, policy, ring }: CacheWords, layer: number, h
     const row = position < policy.sinks ? position : policy.sinks + (position % policy.ring);
     const at = layer * 2 * plan.ringPlane + ((head * plan.ringSlots + row) * D) / 2;
     const [key, value] = [pairs(ring, at, 1, D / 2), pairs(ring, at + plan.ringPlane, 1, D / 2)];
-    return { position, format: -1, importance: Number.POSITIVE_INFINITY, key, value, raw: [], keyCodes: new Uint8Array(), valueCodes: new Uint8Array() };
+    return { position, format: -1, importance: Number.POSITIVE_INFINITY, key, value, raw: [], keyCoded: NOT_CODED, valueCoded: NOT_CODED };
   });
 }
 
@@ -91,32 +92,35 @@ function readSlot(words: CacheWords, layer: number, head: number, formatIndex: n
   const [keyMean, valueMean] = meansOf(words, layer, head);
   const keyPart = raw.slice(0, keyWords);
   const valuePart = raw.slice(keyWords, keyWords + valueWords);
+  const keyCoded = codedPart(keyPart, keyBits, keyScale, D);
+  const valueCoded = codedPart(valuePart, valueBits, valueScale, D);
   return {
     position: meta & 0xfffff,
     format: formatIndex,
     importance: 2 ** ((meta >>> 20) / 128 - 28),
     raw,
-    keyCodes: codesOf(keyPart, keyBits, D),
-    valueCodes: codesOf(valuePart, valueBits, D),
+    keyCoded,
+    valueCoded,
     // Decoded when asked for: the rotation by its definition is slow.
     get key() {
-      return readVector(keyPart, keyBits, keyScale, keyMean, D);
+      return keyBits === 16 ? pairs(keyPart, 0, 1, D / 2) : restore(keyCoded, keyMean);
     },
     get value() {
-      return readVector(valuePart, valueBits, valueScale, valueMean, D);
+      return valueBits === 16 ? pairs(valuePart, 0, 1, D / 2) : restore(valueCoded, valueMean);
     },
   };
 }
 
-function codesOf(words: readonly number[], bits: 16 | 8 | 4 | 2, D: number): Uint8Array {
-  if (bits === 16) return new Uint8Array();
-  return Uint8Array.from({ length: D }, (_, c) => ((words[Math.floor((c * bits) / 32)] ?? 0) >>> ((c * bits) % 32)) & (2 ** bits - 1));
+const NOT_CODED: Coded = { codes: new Uint8Array(), scale: Number.NaN, zero: Number.NaN };
+
+function codedPart(words: readonly number[], bits: 16 | 8 | 4 | 2, scaleWord: number, D: number): Coded {
+  if (bits === 16) return NOT_CODED;
+  const codes = Uint8Array.from({ length: D }, (_, c) => ((words[Math.floor((c * bits) / 32)] ?? 0) >>> ((c * bits) % 32)) & (2 ** bits - 1));
+  const scale = fromHalf(scaleWord & 0xffff);
+  return { codes, scale, zero: bits === 2 ? -1.5 * scale : fromHalf(scaleWord >>> 16) };
 }
 
-function readVector(words: readonly number[], bits: 16 | 8 | 4 | 2, scaleWord: number, mean: Float64Array, D: number): Float64Array {
-  if (bits === 16) return pairs(words, 0, 1, D / 2);
-  const scale = fromHalf(scaleWord & 0xffff);
-  const coded: Coded = { codes: codesOf(words, bits, D), scale, zero: bits === 2 ? -1.5 * scale : fromHalf(scaleWord >>> 16) };
+function restore(coded: Coded, mean: Float64Array): Float64Array {
   return hadamard(decode(coded)).map((value, c) => value + (mean[c] ?? Number.NaN));
 }
 
