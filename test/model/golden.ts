@@ -4,7 +4,10 @@ export interface GoldenText {
   readonly ids: readonly number[];
   readonly greedyIds: readonly number[];
   readonly greedyMargins: readonly number[];
+  /** The tokens that really follow each position. */
+  readonly next: readonly number[];
   readonly logSumExp: Float32Array; // (T)
+  readonly nextLogits: Float32Array; // (T)
   readonly projections: number;
   /** The greatest logits of a position: (id, logit). */
   top(position: number): readonly (readonly [number, number])[];
@@ -17,7 +20,9 @@ interface RawText {
   readonly greedyMargins: number[];
   readonly topIds: string;
   readonly topLogits: string;
+  readonly next: number[];
   readonly logSumExp: string;
+  readonly nextLogits: string;
   readonly projections: string;
 }
 
@@ -40,7 +45,9 @@ function readText(text: RawText, { top, projections }: RawGolden): GoldenText {
     ids: text.ids,
     greedyIds: text.greedyIds,
     greedyMargins: text.greedyMargins,
+    next: text.next,
     logSumExp: new Float32Array(bytes(text.logSumExp)),
+    nextLogits: new Float32Array(bytes(text.nextLogits)),
     projections,
     top: (position) => Array.from({ length: top }, (_, index) => [topIds[position * top + index] ?? 0, topLogits[position * top + index] ?? Number.NaN] as const),
     projection: (position, index) => projected[position * projections + index] ?? Number.NaN,
