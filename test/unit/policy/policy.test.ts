@@ -1,0 +1,107 @@
+// policy: presets and specs become policies with every field set; whatever is not allowed is refused by name.
+
+import { describe, expect, test } from "vitest";
+import type { PolicySpec, PresetName } from "../../../src/engine-types";
+import type { ModelConfig } from "../../../src/model/model-config";
+import { layerShares } from "../../../src/policy/layer-shares";
+import { budgetBytes, needsBudget, PRESETS, resolvePolicy } from "../../../src/policy/policy";
+
+describe("presets", () => {
+  const names = (policy: PresetName): string[] => resolvePolicy(policy).formats.map(({ name }) => name);
+
+  test("offer their formats by rising bytes", () => {
+    expect(names("full")).toEqual(["k16v16"]);
+    expect(names("uniform-8")).toEqual(["k8v8"]);
+    expect(names("uniform-4")).toEqual(["k4v4"]);
+    expect(names("expected-attention")).toEqual(["k16v16"]);
+    expect(names("rate-distortion")).toEqual(["k2v2", "k4v2", "k4v4"]);
+  });
+
+  test("need a budget exactly where they drop or choose", () => {
+    const needing = (Object.keys(PRESETS) as PresetName[]).filter((name) => needsBudget(resolvePolicy(name)));
+    expect(needing).toEqual(["expected-attention", "rate-distortion"]);
+  });
+
+  test("expected-attention is kvpress's: value norm, safeguard of AdaKV, sinks kept", () => {
+    expect(resolvePolicy("expected-attention")).toMatchObject({
+      mode: "tiers",
+      safeguard: 0.2,
+      perHead: false,
+      sinks: 4,
+      score: { kind: "expected-attention", valueNorm: true, epsilon: 0.01 },
+    });
+  });
+
+  test("rate-distortion is methods 10.3's rule: layer shares, no safeguard, the value's energy in the cost alone", () => {
+    expect(resolvePolicy("rate-distortion")).toMatchObject({
+      mode: "rate-distortion",
+      layerShares: true,
+      safeguard: 0,
+      kappa: 0.3,
+      power: 1.2,
+      score: { kind: "ensemble", valueNorm: false },
+    });
+  });
+});
+
+test("formats are sorted and listed once, whatever the order given", () => {
+  const { formats, thresholds } = resolvePolicy({ precision: { kind: "tiers", formats: ["k8v8", "k2v2", "k8v8", "k4v4"], thresholds: [1, 2, 8] } });
+  expect(formats.map(({ name }) => name)).toEqual(["k2v2", "k4v4", "k8v8"]);
+  expect(thresholds).toEqual([1, 2, 8]);
+});
+
+const precision = { kind: "rate-distortion" } as const;
+const refused: [string, unknown, string][] = [
+  ["an unknown preset", "fast", "policy"],
+  ["an unknown kind", { precision: { kind: "best" } }, "precision.kind"],
+  ["an unknown format", { precision: { kind: "uniform", format: "k3v3" } }, "precision.formats"],
+  ["no format", { precision: { kind: "tiers", formats: [] } }, "precision.formats"],
+  ["two formats for one", { precision: { kind: "uniform", formats: ["k8v8", "k4v4"] } }, "precision.formats"],
+  ["thresholds that fall", { precision: { kind: "tiers", formats: ["k2v2", "k4v4"], thresholds: [2, 1] } }, "precision.thresholds"],
+  ["a threshold too few", { precision: { kind: "tiers", formats: ["k2v2", "k4v4"], thresholds: [2] } }, "precision.thresholds"],
+  ["an unknown score", { precision, score: { kind: "guess" } }, "score.kind"],
+  ["no score for what needs one", { precision, score: { kind: "none" } }, "score.kind"],
+  ["a score's future of zero", { precision, score: { kind: "ensemble", futurePositions: 0 } }, "score.futurePositions"],
+  ["an unknown budget", { precision, budget: { kind: "fair" } }, "budget.kind"],
+  ["a safeguard above 1", { precision, budget: { kind: "ada", safeguard: 1.5 } }, "budget.safeguard"],
+  ["a ring of one", { precision, ring: 1 }, "ring"],
+  ["half a sink", { precision, sinks: 0.5 }, "sinks"],
+  ["an empty pinned span", { precision, pinned: [[5, 5]] }, "pinned"],
+  ["too many pinned spans", { precision, pinned: [0, 1, 2, 3, 4].map((at) => [at, at + 1]) }, "pinned"],
+];
+
+test.each(refused)("%s is refused", (_, policy, field) => {
+  expect(() => resolvePolicy(policy as PolicySpec)).toThrowError(expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field }) }));
+});
+
+describe("a budget", () => {
+  test("in bytes or as a ratio of the full cache", () => {
+    expect(budgetBytes({ ratio: 0.25 }, 1001)).toBe(250);
+    expect(budgetBytes({ bytes: 4096 }, 1)).toBe(4096);
+  });
+
+  test.each([[undefined], [{ ratio: 0 }], [{ ratio: 1.5 }], [{ ratio: Number.NaN }], [{ bytes: 0 }], [{ bytes: 1.5 }]])("%j is refused", (budget) => {
+    expect(() => budgetBytes(budget, 1000)).toThrowError(expect.objectContaining({ code: "BAD_OPTION" }));
+  });
+});
+
+describe("layer shares", () => {
+  const smol = { architecture: "llama", layers: 30, kvHeads: 3, headSize: 64, vocab: 49152 } as ModelConfig;
+
+  test.each([0.01, 0.0625, 0.1, 0.125, 0.2, 0.25, 0.5, 1])("sum to 1 and are all positive at a ratio of %d", (ratio) => {
+    const shares = layerShares(smol, ratio);
+    expect(shares.length).toBe(30);
+    expect(shares.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 10);
+    expect(Math.min(...shares)).toBeGreaterThan(0);
+  });
+
+  test("move from the table towards equal as the ratio grows", () => {
+    const spread = [0.125, 0.25, 0.5, 1].map((ratio) => Math.max(...layerShares(smol, ratio)));
+    expect(spread).toEqual([...spread].sort((a, b) => b - a));
+    expect(spread.at(-1)).toBeCloseTo(1 / 30, 10);
+  });
+
+  test("are equal for a model without a table", () => {
+    expect(layerShares({ ...smol, layers: 4 }, 0.25)).toEqual([0.25, 0.25, 0.25, 0.25]);
+  });
+});
