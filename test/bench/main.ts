@@ -47,29 +47,29 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(words);
     return words === USAGE ? 0 : 2;
   }
-  const bench = readBench();
   let broken = 0;
   for (const section of words.sections) {
     try {
-      await runSection(section, bench, words.options, argv);
+      await runSection(section, words.options, argv);
     } catch (error) {
       broken++;
       process.stderr.write(`${section.name} broke: ${error instanceof Error ? error.stack : String(error)}\n`);
     }
   }
+  const bench = readBench();
   process.stdout.write(words.json ? `${JSON.stringify(bench, null, 2)}\n` : describe(bench));
   return broken > 0 ? 1 : 0;
 }
 
-async function runSection(section: Section, bench: BenchFile, options: BenchOptions, argv: readonly string[]): Promise<void> {
+async function runSection(section: Section, options: BenchOptions, argv: readonly string[]): Promise<void> {
   const { say } = options;
   say(`${section.name}: ${section.title}`);
   const finish = currentRun(`npm run bench -- ${argv.join(" ")}`.trim());
   const keep = (result: unknown, adapter: string): void => {
-    bench.sections[section.name] = { ...finish(adapter), result };
-    writeBench(bench);
+    const { sections } = readBench(); // another run may have written its own section meanwhile
+    writeBench({ sections: { ...sections, [section.name]: { ...finish(adapter), result } } });
   };
-  await section.run({ ...options, previous: bench.sections[section.name]?.result, keep });
+  await section.run({ ...options, previous: readBench().sections[section.name]?.result, keep });
 }
 
 function describe(bench: BenchFile): string {

@@ -3,9 +3,13 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Browser, chromium, type Page } from "playwright";
+import { type Browser, chromium } from "playwright";
 import { chromiumLaunch, root } from "../../scripts/machine.mjs";
 import { buildAndServe } from "../../scripts/serve.mjs";
+import { readHeader } from "../../src/load/gguf";
+import { fetchModel } from "../../src/node/fetch-model";
+import { fileSource } from "../../src/node/file-source";
+import { Tokenizer } from "../../src/text/tokenizer";
 import { figure, setNewTokens, setPrompt, untilEnded, untilReady } from "../e2e/demo-page";
 import { defineSection, median, table, target } from "./section";
 
@@ -38,13 +42,13 @@ export const page = defineSection<PageFigures>({
   name: "page",
   title: `the built page in headless Chromium, tiny model, ${PROMPT_TOKENS}-token prompt, ${NEW_TOKENS} new tokens in both panes`,
   async run({ runs, say, keep }) {
-    const essay = readFileSync(join(root, "demo/samples/essay.txt"), "utf8");
+    const text = await promptText(readFileSync(join(root, "demo/samples/essay.txt"), "utf8"));
     const site = await buildAndServe({ port: 0, outDir: join(root, "test-results/bench-site") });
     const browser = await chromium.launch(chromiumLaunch());
     try {
       const visits: Visit[] = [];
       for (let index = 0; index < runs; index++) {
-        const visit = await measure(browser, site.address, essay);
+        const visit = await measure(browser, site.address, text);
         visits.push(visit);
         say(
           `  ready after ${visit.readySeconds.toFixed(1)} s, both panes after ${visit.bothPanesSeconds.toFixed(1)} s (${visit.newTokens.join(" and ")} tokens)`,
@@ -74,7 +78,7 @@ export const page = defineSection<PageFigures>({
   },
 });
 
-async function measure(browser: Browser, address: string, essay: string): Promise<Visit> {
+async function measure(browser: Browser, address: string, text: string): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   try {
     const tab = await context.newPage();
@@ -82,7 +86,7 @@ async function measure(browser: Browser, address: string, essay: string): Promis
     await tab.goto(address);
     await untilReady(tab, PATIENCE_MS);
     const readySeconds = (performance.now() - opened) / 1000;
-    const promptTokens = await fillPrompt(tab, essay);
+    const promptTokens = await setPrompt(tab, text, "text");
     await setNewTokens(tab, NEW_TOKENS);
     const started = performance.now();
     await tab.locator("#run").click();
@@ -105,15 +109,18 @@ async function measure(browser: Browser, address: string, essay: string): Promis
   }
 }
 
-/** Fills in as much of the text as makes the prompt's tokens, by the page's own count; never less. */
-async function fillPrompt(tab: Page, text: string): Promise<number> {
-  const endless = `${text.trim()} `.repeat(8);
-  let letters = PROMPT_TOKENS * 4;
-  for (let attempt = 0; attempt < 12; attempt++) {
-    const tokens = await setPrompt(tab, endless.slice(0, letters), "text");
-    if (tokens >= PROMPT_TOKENS && tokens <= PROMPT_TOKENS + 2) return tokens;
-    const missing = PROMPT_TOKENS - tokens;
-    letters += Math.abs(missing) > 8 ? Math.round((missing * letters) / tokens) : missing > 0 ? 2 : -2;
+/** The shortest start of the text, repeated if need be, that has at least the prompt's tokens. */
+async function promptText(text: string): Promise<string> {
+  const source = await fileSource(await fetchModel("tiny"));
+  try {
+    const tokenizer = new Tokenizer((await readHeader(source)).tokenizer);
+    const endless = `${text.trim()} `.repeat(8);
+    for (let letters = PROMPT_TOKENS; letters < endless.length; letters++) {
+      const start = endless.slice(0, letters);
+      if (tokenizer.encodePrompt(start).length >= PROMPT_TOKENS) return start;
+    }
+  } finally {
+    await source.close?.();
   }
-  throw new Error(`No prefix of the text has ${PROMPT_TOKENS} tokens.`);
+  throw new Error(`The text is too short for ${PROMPT_TOKENS} tokens.`);
 }
