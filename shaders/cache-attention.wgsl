@@ -1,18 +1,20 @@
 // cache-attention: one query token against one unit of one kv head's slots, for all query heads that share it. Codes are read in
-// place; scale and zero come out of both products as scalars. Units: first the sinks and the ring, then every list of pages,
+// place; scale and zero come out of both products as scalars. For coded keys the query is rotated as they were, once per workgroup,
+// and its product with the mean key added. Units: first the sinks and the ring, then every list of pages,
 // UNIT slots at a time. Partial outputs (not divided by l) go to attention-merge. One workgroup per (kv head, unit).
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
-@group(0) @binding(3) var<storage, read> queries: array<f32>;       // (H, 2 D + 4)
-@group(0) @binding(4) var<storage, read> ringKeys: array<u32>;      // (G, ringSlots, D/2) f16 pairs
-@group(0) @binding(5) var<storage, read> ringValues: array<u32>;
+@group(0) @binding(3) var<storage, read> rotated: array<f32>;       // (H, D): queries after RoPE
+@group(0) @binding(4) var<storage, read> means: array<u32>;         // (G, 2, D/2) f16 pairs
+@group(0) @binding(5) var<storage, read> ring: array<u32>;          // keys, then values from ringPlane on: (G, ringSlots, D/2) f16 pairs
 @group(0) @binding(6) var<storage, read_write> partials: array<f32>; // (H, units, D + 2): o, m, l
 // the pool follows at POOL
 
 const QUADS = D / 4u;
 const LANES_PER_SLOT = WG / QUADS;                                   // slots whose values are added at once
-var<workgroup> q: array<vec4f, GROUP * QUADS>;
+var<workgroup> q: array<vec4f, GROUP * QUADS>;                       // over sqrt(D); rotated where keys are coded
+var<workgroup> sums: array<vec2f, GROUP>;                            // of a rotated query's channels (codes' zero multiplies it), and q . mean key
 var<workgroup> weight: array<f32, GROUP * UNIT>;                     // scores, then probabilities times the value's scale
 var<workgroup> extreme: array<f32, GROUP * WG>;
 var<workgroup> total: array<vec2f, GROUP * WG>;                      // l, and the sum of p * zero
@@ -36,7 +38,7 @@ fn keyQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
   let slots = unit.format.slots;
   if (unit.kind == 0u) {
     let at = (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
-    return vec4f(unpack2x16float(ringKeys[at]), unpack2x16float(ringKeys[at + 1u]));
+    return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
   let bits = unit.format.keyBits;
   if (bits == 16u) {
@@ -48,8 +50,8 @@ fn keyQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
 fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
   let slots = unit.format.slots;
   if (unit.kind == 0u) {
-    let at = (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
-    return vec4f(unpack2x16float(ringValues[at]), unpack2x16float(ringValues[at + 1u]));
+    let at = info.ringPlane + (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
+    return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
   let bits = unit.format.valueBits;
   let base = codeWords(unit.format.keyBits) * slots + spot.slot;
@@ -88,6 +90,43 @@ fn unitOf(head: u32, number: u32, sinks: u32) -> Unit {
   return unit;
 }
 
+// q becomes H q, with the sums that go with it. A lane computes whole quads, holds them, and stores them when all have read.
+fn rotateQueries(head: u32, lane: u32) {
+  const HELD = (GROUP * QUADS + WG - 1u) / WG;
+  var turned = array<vec4f, HELD>();
+  for (var n = 0u; n < HELD; n++) {
+    let i = min(lane + n * WG, GROUP * QUADS - 1u);
+    let first = (i * 4u) / BLOCK * BLOCK;                            // channel, counted over all heads, where the block begins
+    let c = vec4u(i * 4u - first) + vec4u(0u, 1u, 2u, 3u);
+    var sum = vec4f(0.0);
+    for (var j = 0u; j < min(BLOCK, info.headSize); j++) {
+      let x = q[(first + j) / 4u][(first + j) % 4u];
+      sum += select(vec4f(x), vec4f(-x), (countOneBits(c & vec4u(j)) & vec4u(1u)) == vec4u(1u));
+    }
+    turned[n] = sum * inverseSqrt(f32(BLOCK));
+  }
+  if (lane < GROUP) {
+    var along = 0.0;
+    for (var c = 0u; c < info.headSize / 2u; c++) {
+      let mean = unpack2x16float(means[head * D + c]);
+      let at = lane * D + 2u * c;
+      along += mean.x * q[at / 4u][at % 4u] + mean.y * q[at / 4u][at % 4u + 1u];
+    }
+    sums[lane].y = along;
+  }
+  workgroupBarrier();
+  for (var n = 0u; n < HELD; n++) {
+    if (lane + n * WG < GROUP * QUADS) { q[lane + n * WG] = turned[n]; }
+  }
+  workgroupBarrier();
+  if (lane < GROUP) {
+    var all = 0.0;
+    for (var i = 0u; i < info.headSize / 4u; i++) { all += dot(q[lane * QUADS + i], vec4f(1.0)); }
+    sums[lane].x = all;
+  }
+  workgroupBarrier();
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x;
@@ -96,10 +135,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let keyCoded = unit.kind == 1u && unit.format.keyBits != 16u;
   let valueCoded = unit.kind == 1u && unit.format.valueBits != 16u;
   for (var i = lane; i < GROUP * QUADS; i += WG) {
-    let at = (head * GROUP + i / QUADS) * (2u * D + 4u) + (i % QUADS) * 4u + select(0u, D, keyCoded);
-    q[i] = vec4f(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]);
+    let at = head * GROUP * D + 4u * i;
+    q[i] = vec4f(rotated[at], rotated[at + 1u], rotated[at + 2u], rotated[at + 3u]) * inverseSqrt(f32(D));
   }
   workgroupBarrier();
+  if (keyCoded) { rotateQueries(head, lane); }
 
   // 1. scores: lane = slot
   var most: array<f32, GROUP>;
@@ -116,10 +156,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (keyCoded) { scale = keyScale(unit.format, poolWord(spot.page, keyScaleWord(unit.format) * unit.format.slots + spot.slot)); }
     for (var h = 0u; h < GROUP; h++) {
       var t = score[h];
-      if (keyCoded) {
-        let sums = (head * GROUP + h) * (2u * D + 4u) + 2u * D;
-        t = scale.x * t + scale.y * queries[sums] + queries[sums + 1u];
-      }
+      if (keyCoded) { t = scale.x * t + scale.y * sums[h].x + sums[h].y; }
       weight[h * UNIT + s] = t;
       most[h] = max(most[h], t);
     }

@@ -27,6 +27,7 @@ struct CacheInfo {
   maxPages: u32,       // of one layer
   headSize: u32,       // D and G again: as bounds of long loops, so that compilers do not unroll them
   kvHeads: u32,
+  ringPlane: u32,      // words from the keys to the values of a layer's sinks and ring
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.

@@ -6,7 +6,6 @@ import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { CacheGeometry } from "../kernels/cache-kernel";
 import { MOST_SEGMENTS } from "../kernels/cache-kernel";
-import { queryFloats } from "../kernels/query-transform";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { RELATIVE_ERROR } from "./formats";
@@ -126,7 +125,6 @@ export class CacheBuffers {
   readonly statistics: GPUBuffer; // (L, statisticsStride bytes)
   readonly info: GPUBuffer; // CacheInfo
   readonly units: GPUBuffer; // vec4u
-  readonly queries: GPUBuffer; // (H, 2 D + 4) f32
   readonly partials: GPUBuffer; // (H, units, D + 2) f32
   readonly #all: GPUBuffer[] = [];
 
@@ -156,7 +154,6 @@ export class CacheBuffers {
     this.statistics = make("statistics", shape.layers * plan.statisticsStride, "kv");
     this.info = make("info", INFO_BYTES, "scratch", uniform);
     this.units = make("units", 16, "scratch", uniform);
-    this.queries = make("queries", config.heads * queryFloats(shape.headSize) * 4, "scratch");
     this.partials = make("partials", config.heads * plan.units * (shape.headSize + 2) * 4, "scratch");
     gpu.write(this.info, 0, cacheInfo(plan, policy));
     gpu.write(this.units, 0, new Uint32Array([plan.units, 0, 0, 0]));
@@ -225,6 +222,6 @@ function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   f32(67, policy.safeguard);
   u32(68, policy.sinks, plan.ringSlots, plan.layout.pageWords, policy.pinned.length);
   f32(72, policy.kappa, policy.power);
-  u32(74, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads);
+  u32(74, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);
   return new Uint8Array(data.buffer);
 }

@@ -9,7 +9,6 @@ import type { Recorder } from "../gpu/recorder";
 import type { Step } from "../gpu/step";
 import { bindAttentionMerge } from "../kernels/attention-merge";
 import { bindCacheAttention } from "../kernels/cache-attention";
-import { bindQueryTransform } from "../kernels/query-transform";
 import { bindRingFill } from "../kernels/ring-fill";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
@@ -42,7 +41,6 @@ export interface DecodeBuffers {
 }
 
 interface AttentionOps {
-  readonly transform: ReturnType<typeof bindQueryTransform>;
   readonly attend: ReturnType<typeof bindCacheAttention>;
   readonly merge: ReturnType<typeof bindAttentionMerge>;
 }
@@ -176,10 +174,9 @@ export class KvCache {
     this.#hasMeans = true;
   }
 
-  /** Attention of the token whose rotated query stands in the decode buffers: three dispatches. */
+  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches. */
   recordAttention(recorder: Recorder, layer: number): void {
     const ops = this.#attention[layer];
-    ops?.transform.record(recorder);
     ops?.attend.record(recorder);
     ops?.merge.record(recorder);
   }
@@ -216,12 +213,11 @@ export class KvCache {
     const { geometry, units } = plan;
     const shared = { info: buffers.info, step, table: buffers.table(layer), partials: buffers.partials };
     return {
-      transform: bindQueryTransform(gpu, geometry, { rotated, means: buffers.mean(layer), queries: buffers.queries }),
       attend: bindCacheAttention(gpu, geometry, {
         ...shared,
-        queries: buffers.queries,
-        ringKeys: buffers.ringKeys(layer),
-        ringValues: buffers.ringValues(layer),
+        rotated,
+        means: buffers.mean(layer),
+        ring: buffers.ringRows(layer),
         pool: buffers.pool,
         units,
       }),

@@ -11,9 +11,9 @@ export interface CacheAttentionArgs {
   readonly info: BufferView;
   readonly step: BufferView; // Step
   readonly table: BufferView;
-  readonly queries: BufferView; // (H, 2 D + 4) f32
-  readonly ringKeys: BufferView; // (G, ringSlots, D/2) u32
-  readonly ringValues: BufferView;
+  readonly rotated: BufferView; // (H, D) f32: queries after RoPE
+  readonly means: BufferView; // (G, 2, D/2) u32
+  readonly ring: BufferView; // (2, ringPlane) u32
   readonly partials: BufferView; // (H, units, D + 2) f32
   readonly pool: readonly GPUBuffer[];
   /** Units per kv head, empty ones included; the same number goes to attention-merge. */
@@ -27,7 +27,7 @@ export function bindCacheAttention(gpu: Gpu, geometry: CacheGeometry, args: Cach
     bindings: ["uniform", "uniform", "read", "read", "read", "read", "write"] as const,
     workgroup: 64,
   };
-  const buffers = [args.info, args.step, args.table, args.queries, args.ringKeys, args.ringValues, args.partials];
+  const buffers = [args.info, args.step, args.table, args.rotated, args.means, args.ring, args.partials];
   const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers, { access: "read", segments: args.pool });
   return { record: (recorder) => recorder.dispatch(kernel, group, geometry.kvHeads, args.units) };
 }
