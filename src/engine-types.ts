@@ -199,6 +199,8 @@ export type LoadRequest = ModelSource &
     readonly without?: readonly ("shader-f16" | "subgroups")[];
     /** Positions to prepare for; default the model's own, at most 8,192. */
     readonly context?: number;
+    /** Address beside which models/ lies; default the page's own. */
+    readonly base?: string;
   };
 
 /** The engine, the same in the page's thread, in a worker and in Node. */

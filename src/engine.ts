@@ -73,7 +73,7 @@ async function openSource(request: LoadRequest, environment: Environment): Promi
   if ("path" in request) throw new EngineError("BAD_OPTION", `A page cannot open the path ${request.path}. Pass a File, a URL or a catalogue name.`, { field: "path" });
   const entry = findModel(request.model);
   if (!entry) throw unknownModel(request.model);
-  return download(downloadRequest(entry, globalThis.location.origin), { ...options, ...(request.onProgress ? { onProgress: request.onProgress } : {}) });
+  return download(downloadRequest(entry, request.base ?? globalThis.document?.baseURI ?? globalThis.location.href), { ...options, ...(request.onProgress ? { onProgress: request.onProgress } : {}) });
 }
 
 function unknownModel(name: string): EngineError {

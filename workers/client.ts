@@ -17,7 +17,8 @@ export async function loadInWorker(request: LoadRequest, options: WorkerOptions 
     if (!options.worker) worker.terminate();
   };
   try {
-    return await loadOver(worker, request, { died: death(worker), onDispose: end });
+    // The worker's own address is that of its script, which may lie in another folder than the page.
+    return await loadOver(worker, { base: document.baseURI, ...request }, { died: death(worker), onDispose: end });
   } catch (error) {
     end();
     throw error;
