@@ -9,7 +9,17 @@ import { MOST_SEGMENTS } from "../kernels/cache-kernel";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { RELATIVE_ERROR } from "./formats";
-import { type CacheShape, choosePageLayout, fullBytesPerToken, meanWords, type PageLayout, pagesPerLayer, ringPlaneWords, tableWords } from "./page-layout";
+import {
+  type CacheShape,
+  cacheBytes,
+  choosePageLayout,
+  fullBytesPerToken,
+  meanWords,
+  type PageLayout,
+  pagesPerLayer,
+  ringPlaneWords,
+  tableWords,
+} from "./page-layout";
 
 export interface CacheRequest {
   /** Tokens the cache must take at most: prompt and new ones. */
@@ -48,9 +58,12 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const shape: CacheShape = { layers: config.layers, kvHeads: config.kvHeads, headSize: config.headSize };
   const ringSlots = policy.sinks + policy.ring;
   const expected = (request.budgetBytes ?? request.tokens * fullBytesPerToken(shape)) / (shape.layers * shape.kvHeads);
-  const layout = choosePageLayout(policy.formats, shape.headSize, expected);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
   const fixed = { numFormats: policy.formats.length, ringSlots, statisticsBytes: statisticsStride * shape.layers };
+  const onePagePerHead = Array<number>(shape.layers).fill(shape.kvHeads);
+  const affordable = (candidate: PageLayout): boolean =>
+    request.budgetBytes === undefined || cacheBytes(shape, candidate, fixed, onePagePerHead) <= request.budgetBytes;
+  const layout = choosePageLayout(policy.formats, shape.headSize, expected, affordable);
   const pages =
     policy.mode !== "static" && request.budgetBytes !== undefined
       ? pagesPerLayer(shape, layout, fixed, { bytes: request.budgetBytes, shares: request.layerShares })

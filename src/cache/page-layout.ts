@@ -32,23 +32,34 @@ export function fullBytesPerToken({ layers, kvHeads, headSize }: CacheShape): nu
  * The page size that wastes least: what slots leave over at the end of a page, and the half-empty last page
  * of each (head, format).
  * @param expectedBytes what one (layer, kv head) is expected to hold, all formats together
+ * @param affordable layouts a budget can pay for; where it can pay for none, the smallest comes back
  */
-export function choosePageLayout(formats: readonly Format[], headSize: number, expectedBytes: number): PageLayout {
+export function choosePageLayout(
+  formats: readonly Format[],
+  headSize: number,
+  expectedBytes: number,
+  affordable: (layout: PageLayout) => boolean = () => true,
+): PageLayout {
   const words = formats.map((format) => slotWords(format, headSize));
   let best: PageLayout | undefined;
+  let smallest: PageLayout | undefined;
   let leastWaste = Number.POSITIVE_INFINITY;
   for (let pageBytes = SMALLEST_PAGE; pageBytes <= LARGEST_PAGE; pageBytes += 256) {
     const pageWords = pageBytes / 4;
     const slots = words.map((count) => Math.floor(pageWords / count));
     if (slots.some((count) => count < 1)) continue;
+    const layout: PageLayout = { pageBytes, pageWords, slotWords: words, slotsPerPage: slots };
+    smallest ??= layout;
+    if (!affordable(layout)) continue;
     const leftOver = words.reduce((sum, count, index) => sum + 1 - (count * (slots[index] ?? 0)) / pageWords, 0) / words.length;
     const halfEmpty = (formats.length * pageBytes) / 2 / Math.max(expectedBytes, pageBytes);
     const waste = leftOver + halfEmpty;
     if (waste < leastWaste) {
       leastWaste = waste;
-      best = { pageBytes, pageWords, slotWords: words, slotsPerPage: slots };
+      best = layout;
     }
   }
+  best ??= smallest;
   if (!best)
     throw new EngineError(
       "UNSUPPORTED_ARCHITECTURE",
