@@ -4,10 +4,10 @@ import { readCache } from "../cache/cache-report";
 import { fullBytesPerToken } from "../cache/page-layout";
 import type { CacheMap, KvReport, PerToken, Prompt, Timings } from "../engine-types";
 import { EngineError } from "../errors";
+import type { Sequence } from "../model/sequence";
 import type { Transformer } from "../model/transformer";
 import type { ChatTemplate } from "../text/chat-template";
 import type { Tokenizer } from "../text/tokenizer";
-import type { Sequence } from "../model/sequence";
 
 export interface Runtime {
   readonly transformer: Transformer;
@@ -21,23 +21,46 @@ export interface Runtime {
 /** The ids of a prompt; checked against vocabulary and context. */
 export function encodePrompt(runtime: Runtime, prompt: Prompt): number[] {
   const { tokenizer, context } = runtime;
-  const ids = "ids" in prompt ? [...prompt.ids] : "text" in prompt ? tokenizer.encodePrompt(prompt.text) : runtime.template().encode(prompt.messages);
+  const ids = promptIds(runtime, prompt);
   if (ids.length === 0) throw new EngineError("BAD_OPTION", "The prompt has no tokens. Give it some text.", { field: "prompt" });
   const unknown = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokenizer.size));
   if (unknown !== undefined)
-    throw new EngineError("BAD_OPTION", `The prompt holds the id ${unknown}; this model's vocabulary has ids 0 to ${tokenizer.size - 1}.`, { field: "prompt", found: unknown });
-  if (ids.length >= context)
-    throw new EngineError("CONTEXT_FULL", `The prompt has ${ids.length} tokens; ${context} positions are prepared, one of them for an answer. Shorten it, or load with a larger context.`, {
-      found: ids.length,
-      expected: context - 1,
+    throw new EngineError("BAD_OPTION", `The prompt holds the id ${unknown}. Allowed with this model's vocabulary: 0 to ${tokenizer.size - 1}.`, {
+      field: "prompt",
+      found: unknown,
+      expected: tokenizer.size - 1,
     });
+  if (ids.length >= context)
+    throw new EngineError(
+      "CONTEXT_FULL",
+      `The prompt has ${ids.length} tokens; ${context} positions are prepared, one of them for an answer. Shorten it, or load with a larger context.`,
+      { found: ids.length, expected: context - 1 },
+    );
   return ids;
+}
+
+/** TypeScript's callers cannot get this wrong; JSON's can. */
+function promptIds(runtime: Runtime, prompt: Prompt): number[] {
+  if (typeof prompt === "object" && prompt !== null) {
+    if ("ids" in prompt && (Array.isArray(prompt.ids) || ArrayBuffer.isView(prompt.ids))) return [...prompt.ids];
+    if ("text" in prompt && typeof prompt.text === "string") return runtime.tokenizer.encodePrompt(prompt.text);
+    if ("messages" in prompt && Array.isArray(prompt.messages)) return runtime.template().encode(prompt.messages);
+  }
+  throw new EngineError(
+    "BAD_OPTION",
+    "Option prompt is none of { text }, { ids } and { messages }. Give one of them: a string, or an array of ids or of messages.",
+    { field: "prompt" },
+  );
 }
 
 /** Where a prompt is cut: tokens before go through compression, those from it on come in afterwards. At least one on the first side. */
 export function checkFrom(from: number, least: number, most: number): number {
   if (Number.isInteger(from) && from >= least && from <= most) return from;
-  throw new EngineError("BAD_OPTION", `Option from is ${from}: tokens before it are compressed, those from it on come in afterwards. Allowed for this prompt: ${least} to ${most}.`, { field: "from", found: from });
+  throw new EngineError(
+    "BAD_OPTION",
+    `Option from is ${from}: tokens before it are compressed, those from it on come in afterwards. Allowed for this prompt: ${least} to ${most}.`,
+    { field: "from", found: from },
+  );
 }
 
 /** Memory of a sequence as it is now, and its map if asked for. Reads the tables back. */

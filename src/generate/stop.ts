@@ -50,6 +50,12 @@ export class StopSplitter {
 
 /** The stop strings of a request, checked. */
 export function checkStops(stops: readonly string[]): readonly string[] {
+  if (!Array.isArray(stops))
+    throw new EngineError("BAD_OPTION", `stop is ${typeof stops}, expected an array of strings. Put the string into one.`, {
+      field: "stop",
+      found: stops,
+      expected: "an array of strings",
+    });
   stops.forEach((stop, i) => {
     if (typeof stop === "string" && stop !== "") return;
     const found = typeof stop === "string" ? "empty" : typeof stop;

@@ -53,7 +53,7 @@ export function needsBudget(policy: Policy): boolean {
 
 export function resolvePolicy(policy: PresetName | PolicySpec = "full"): Policy {
   const spec = typeof policy === "string" ? PRESETS[policy] : policy;
-  if (!spec) throw bad("policy", policy, Object.keys(PRESETS).join(", "));
+  if (typeof spec?.precision?.kind !== "string") throw bad("policy", policy, `${Object.keys(PRESETS).join(", ")}, or an object with precision.kind`);
   const { kind, format } = spec.precision;
   const modes = { "evict-only": "tiers", uniform: "static", tiers: "tiers", "rate-distortion": "rate-distortion" } as const;
   const mode = modes[kind];
@@ -81,7 +81,9 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full"): Policy 
 
 /** A budget in bytes. A ratio is one of the full 16-bit cache at the request's end: prompt and new tokens together. */
 export function budgetBytes(budget: Budget | undefined, fullBytes: number): number {
-  if (!budget) throw new EngineError("BAD_OPTION", "This policy needs a budget, none was given. Pass { ratio: 0.25 } or { bytes: 8388608 }.", { field: "budget" });
+  if (!budget)
+    throw new EngineError("BAD_OPTION", "This policy needs a budget, none was given. Pass { ratio: 0.25 } or { bytes: 8388608 }.", { field: "budget" });
+  if (typeof budget !== "object" || !("bytes" in budget || "ratio" in budget)) throw bad("budget", budget, "{ ratio: 0.25 } or { bytes: 8388608 }");
   if ("bytes" in budget) return whole("budget.bytes", budget.bytes, 1, Number.MAX_SAFE_INTEGER);
   if (!(budget.ratio > 0 && budget.ratio <= 1)) throw bad("budget.ratio", budget.ratio, "above 0, at most 1 (the part that is kept)");
   return Math.floor(budget.ratio * fullBytes);
@@ -101,7 +103,8 @@ function resolveFormats(spec: PolicySpec, format: PolicySpec["precision"]["forma
 function resolveThresholds(spec: PolicySpec, formats: number): number[] {
   const given = spec.precision.thresholds ?? Array.from({ length: formats }, (_, tier) => 4 ** tier);
   if (given.length !== formats) throw bad("precision.thresholds", given.length, `${formats} numbers, one per format`);
-  if (given.some((threshold, tier) => !(threshold > 0) || threshold < (given[tier - 1] ?? 0))) throw bad("precision.thresholds", given.join(","), "positive and rising");
+  if (given.some((threshold, tier) => !(threshold > 0) || threshold < (given[tier - 1] ?? 0)))
+    throw bad("precision.thresholds", given.join(","), "positive and rising");
   return [...given];
 }
 
@@ -120,8 +123,11 @@ function resolveScore(spec: PolicySpec, mode: Policy["mode"]): ScoreOptions {
 
 function resolvePinned(spec: PolicySpec): (readonly [number, number])[] {
   const spans = spec.pinned ?? [];
+  if (!Array.isArray(spans) || spans.some((span) => !Array.isArray(span))) throw bad("pinned", spans, "spans of positions, [[start, end], ...]");
   if (spans.length > MOST_PINNED) throw bad("pinned", `${spans.length} spans`, `at most ${MOST_PINNED}`);
-  for (const [start, end] of spans) if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && end > start)) throw bad("pinned", `[${start}, ${end})`, "whole positions, start before end");
+  for (const [start, end] of spans)
+    if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && end > start))
+      throw bad("pinned", `[${start}, ${end})`, "whole positions, start before end");
   return [...spans];
 }
 
