@@ -186,8 +186,14 @@ const LOSS_TOLD_MS = 1000;
 function faultError(error: GPUError): EngineError {
   const { message } = error;
   if (error instanceof GPUOutOfMemoryError)
-    return new EngineError("OUT_OF_MEMORY", `The GPU has no memory left: ${message}. Use a smaller model, context or budget, or close other pages that use the GPU.`, { message });
-  return new EngineError("INTERNAL", `The GPU refused a command: ${message}. This is a fault of the engine: please report it with the steps that led here.`, { message });
+    return new EngineError(
+      "OUT_OF_MEMORY",
+      `The GPU has no memory left: ${message}. Use a smaller model, context or budget, or close other pages that use the GPU.`,
+      { message },
+    );
+  return new EngineError("INTERNAL", `The GPU refused a command: ${message}. This is a fault of the engine: please report it with the steps that led here.`, {
+    message,
+  });
 }
 
 /** Opens the best adapter. Throws NO_WEBGPU, NO_ADAPTER or ADAPTER_LIMITS. */
@@ -218,10 +224,19 @@ export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
       });
   }
   const wanted = ["shader-f16", "subgroups", "timestamp-query"] as GPUFeatureName[];
-  const device = await adapter.requestDevice({
-    label: "Lacuna",
-    requiredFeatures: wanted.filter((name) => adapter.features.has(name)),
-    requiredLimits: Object.fromEntries(RAISED.map((name) => [name, adapter.limits[name]])),
-  });
+  const device = await adapter
+    .requestDevice({
+      label: "Lacuna",
+      requiredFeatures: wanted.filter((name) => adapter.features.has(name)),
+      requiredLimits: Object.fromEntries(RAISED.map((name) => [name, adapter.limits[name]])),
+    })
+    .catch((cause: unknown) => {
+      throw new EngineError(
+        "NO_ADAPTER",
+        `The adapter gives no device: ${String(cause)}. Close other pages that use the GPU, update the driver, or try another browser.`,
+        {},
+        { cause },
+      );
+    });
   return new Gpu(device, adapter.info, options.without);
 }
