@@ -55,7 +55,13 @@ describe.each([{ policy: "full" } as CacheOptions, compressed])("with policy $po
     const controller = new AbortController();
     const error = await failureOf(
       eventsOf(
-        engine.generate({ ...cache, prompt, from: 200, signal: controller.signal, onProgress: ({ done, total }) => done === total && setImmediate(() => controller.abort()) }),
+        engine.generate({
+          ...cache,
+          prompt,
+          from: 200,
+          signal: controller.signal,
+          onProgress: ({ done, total }) => done === total && setImmediate(() => controller.abort()),
+        }),
       ),
     );
     expect(error.code).toBe("ABORTED");
@@ -127,7 +133,9 @@ describe("two at a time", () => {
 
   test("one is aborted in its prompt, the other goes on", async () => {
     const controller = new AbortController();
-    const doomed = failureOf(generateAll(engine, { ...compressed, prompt, signal: controller.signal, onProgress: ({ done }) => done > 600 && controller.abort() }));
+    const doomed = failureOf(
+      generateAll(engine, { ...compressed, prompt, signal: controller.signal, onProgress: ({ done }) => done > 600 && controller.abort() }),
+    );
     expect(await idsOf(engine, { prompt: { ids: short.ids }, maxTokens: 32 })).toEqual(short.greedyIds);
     expect((await doomed).code).toBe("ABORTED");
     await expectUnharmed();
@@ -156,7 +164,12 @@ describe("dispose", () => {
 
   test.for(["prefill", "prefilled", "tokens"] as const)("in the middle of a request (%s) ends it", async (point) => {
     const reading = (async () => {
-      for await (const event of other.generate({ ...compressed, prompt, maxTokens: 50, onProgress: ({ done }) => point === "prefill" && done > 500 && void other.dispose() }))
+      for await (const event of other.generate({
+        ...compressed,
+        prompt,
+        maxTokens: 50,
+        onProgress: ({ done }) => point === "prefill" && done > 500 && void other.dispose(),
+      }))
         if (event.kind === point) void other.dispose();
     })();
     expect((await failureOf(reading)).code).toBe("DISPOSED");

@@ -9,7 +9,10 @@ import { expectClose, tolerances } from "../tolerances";
 import { endOf, eventsOf, generateAll, goldenTexts, idsOf, loadTiny, scoreAll } from "./tiny-engine";
 
 const { short, long } = goldenTexts();
-const documents = JSON.parse(readFileSync("test/golden/tiny-documents.json", "utf8")) as { prompt: number[]; facts: { question: number[]; answer: number[] }[] }[];
+const documents = JSON.parse(readFileSync("test/golden/tiny-documents.json", "utf8")) as {
+  prompt: number[];
+  facts: { question: number[]; answer: number[] }[];
+}[];
 const RATIO = 0.4;
 const POLICIES: readonly CacheOptions[] = [
   { policy: "full" },
@@ -111,7 +114,9 @@ describe("cost of a token", () => {
     const { perToken } = await generateAll(engine, { ...request, maxTokens: 65 });
     expect(perToken).toMatchObject({ submits: 1, objectsCreated: 0 });
     expect(perToken.dispatches).toBeGreaterThan(between.perToken.dispatches); // the ring was compressed
-    console.log(`${cache.policy}: ${between.perToken.dispatches} dispatches a token, ${perToken.dispatches.toFixed(1)} on average with the ring's compressions (${layers} layers)`);
+    console.log(
+      `${cache.policy}: ${between.perToken.dispatches} dispatches a token, ${perToken.dispatches.toFixed(1)} on average with the ring's compressions (${layers} layers)`,
+    );
   });
 });
 
@@ -173,8 +178,16 @@ describe("score", () => {
     expect(meanKl).toBeLessThan(1e-6);
     expect(top1Agreement).toBe(1);
     const want = text.ids.slice(from).map((_, index) => (text.nextLogits[from - 1 + index] ?? Number.NaN) - (text.logSumExp[from - 1 + index] ?? Number.NaN));
-    expectClose(tokens.map(({ fullLogprob }) => fullLogprob), want, tolerances.tinyLogits);
-    expectClose(tokens.map(({ logprob }) => logprob), want, tolerances.tinyLogits);
+    expectClose(
+      tokens.map(({ fullLogprob }) => fullLogprob),
+      want,
+      tolerances.tinyLogits,
+    );
+    expectClose(
+      tokens.map(({ logprob }) => logprob),
+      want,
+      tolerances.tinyLogits,
+    );
     expect(tokens.map(({ fullFirst }) => fullFirst)).toEqual(text.ids.slice(from).map((_, index) => text.top(from - 1 + index)[0]?.[0]));
   });
 

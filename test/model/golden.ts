@@ -49,7 +49,8 @@ function readText(text: RawText, { top, projections }: RawGolden): GoldenText {
     logSumExp: new Float32Array(bytes(text.logSumExp)),
     nextLogits: new Float32Array(bytes(text.nextLogits)),
     projections,
-    top: (position) => Array.from({ length: top }, (_, index) => [topIds[position * top + index] ?? 0, topLogits[position * top + index] ?? Number.NaN] as const),
+    top: (position) =>
+      Array.from({ length: top }, (_, index) => [topIds[position * top + index] ?? 0, topLogits[position * top + index] ?? Number.NaN] as const),
     projection: (position, index) => projected[position * projections + index] ?? Number.NaN,
   };
 }

@@ -24,7 +24,7 @@ export interface Tap {
   buffer(label: string): GPUBuffer;
 }
 
-/** The machine's GPU; the device opened last through it and the buffers made on it can be had. `limits` replaces what the adapter claims. */
+/** The machine's GPU; the device opened last through it and the buffers made on it can be had. `limits` replaces what adapter and device claim. */
 export async function tapGpu(limits: Partial<Record<keyof GPUSupportedLimits, number>> = {}): Promise<Tap> {
   const gpu = await nodeGpu();
   const buffers = new Map<string, GPUBuffer>();
@@ -41,7 +41,7 @@ export async function tapGpu(limits: Partial<Record<keyof GPUSupportedLimits, nu
         return buffer;
       };
       device = opened;
-      return opened;
+      return withOverrides(opened, { limits: withOverrides(opened.limits, limits) });
     };
     return withOverrides(adapter, { requestDevice, limits: withOverrides(adapter.limits, limits) });
   };
