@@ -2,14 +2,25 @@
 // Leaves everything else to the folders it names.
 
 import { findModel } from "../models/catalog";
-import type { Engine, EngineInfo, GenerateEvent, GenerateRequest, LoadRequest, MemoryReport, ModelSource, Prompt, ScoreEvent, ScoreRequest } from "./engine-types";
+import type {
+  Engine,
+  EngineInfo,
+  GenerateEvent,
+  GenerateRequest,
+  LoadRequest,
+  MemoryReport,
+  ModelSource,
+  Prompt,
+  ScoreEvent,
+  ScoreRequest,
+} from "./engine-types";
 import { EngineError, throwIfAborted } from "./errors";
 import { generate } from "./generate/generate";
 import { encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
 import { warmUp } from "./generate/warm-up";
 import { type Gpu, openGpu } from "./gpu/device";
-import { blobSource, type ByteSource, urlSource } from "./load/byte-source";
+import { type ByteSource, blobSource, urlSource } from "./load/byte-source";
 import { download, downloadRequest } from "./load/download";
 import { type LoadedModel, loadModel } from "./load/load-model";
 import { Transformer } from "./model/transformer";
@@ -62,7 +73,10 @@ export async function load(request: LoadRequest, environment: Environment = {}):
 
 function checkContext(context: number | undefined): void {
   if (context === undefined || (Number.isInteger(context) && context >= 2)) return;
-  throw new EngineError("BAD_OPTION", `Option context is ${context}. Allowed: a whole number from 2, one position for the prompt and one for an answer.`, { field: "context", found: context });
+  throw new EngineError("BAD_OPTION", `Option context is ${context}. Allowed: a whole number from 2, one position for the prompt and one for an answer.`, {
+    field: "context",
+    found: context,
+  });
 }
 
 async function openSource(request: LoadRequest, environment: Environment): Promise<ByteSource> {
@@ -70,14 +84,20 @@ async function openSource(request: LoadRequest, environment: Environment): Promi
   if ("file" in request) return blobSource(request.file);
   const options = request.signal ? { signal: request.signal } : {};
   if ("url" in request) return urlSource(request.url, options);
-  if ("path" in request) throw new EngineError("BAD_OPTION", `A page cannot open the path ${request.path}. Pass a File, a URL or a catalogue name.`, { field: "path" });
+  if ("path" in request)
+    throw new EngineError("BAD_OPTION", `A page cannot open the path ${request.path}. Pass a File, a URL or a catalogue name.`, { field: "path" });
   const entry = findModel(request.model);
   if (!entry) throw unknownModel(request.model);
-  return download(downloadRequest(entry, request.base ?? globalThis.document?.baseURI ?? globalThis.location.href), { ...options, ...(request.onProgress ? { onProgress: request.onProgress } : {}) });
+  return download(downloadRequest(entry, request.base ?? globalThis.document?.baseURI ?? globalThis.location.href), {
+    ...options,
+    ...(request.onProgress ? { onProgress: request.onProgress } : {}),
+  });
 }
 
 function unknownModel(name: string): EngineError {
-  return new EngineError("UNKNOWN_MODEL", `There is no model ${name} in the catalogue (models/catalog.ts). Use one of its names, or give a GGUF file.`, { found: name });
+  return new EngineError("UNKNOWN_MODEL", `There is no model ${name} in the catalogue (models/catalog.ts). Use one of its names, or give a GGUF file.`, {
+    found: name,
+  });
 }
 
 function identity(request: LoadRequest, source: ByteSource): { name: string; sha256?: string } {
@@ -127,7 +147,11 @@ class LocalEngine implements Engine {
       },
       adapter: {
         description: gpu.description,
-        features: [...(gpu.features.f16 ? ["shader-f16"] : []), ...(gpu.features.subgroups ? ["subgroups"] : []), ...(gpu.features.timestamps ? ["timestamp-query"] : [])],
+        features: [
+          ...(gpu.features.f16 ? ["shader-f16"] : []),
+          ...(gpu.features.subgroups ? ["subgroups"] : []),
+          ...(gpu.features.timestamps ? ["timestamp-query"] : []),
+        ],
         software: gpu.software,
       },
       loadMs,
@@ -155,7 +179,9 @@ class LocalEngine implements Engine {
   async memory(): Promise<MemoryReport> {
     this.#check();
     const { ledger } = this.gpu;
-    const [weights = 0, kv = 0, scratch = 0, staging = 0, readback = 0] = (["weights", "kv", "scratch", "staging", "readback"] as const).map((role) => ledger.bytes({ role }));
+    const [weights = 0, kv = 0, scratch = 0, staging = 0, readback = 0] = (["weights", "kv", "scratch", "staging", "readback"] as const).map((role) =>
+      ledger.bytes({ role }),
+    );
     return { weights, kv, scratch, staging, readback, total: ledger.bytes(), peak: ledger.peak };
   }
 

@@ -5,11 +5,11 @@ import type { FinishReason, GenerateEvent, GenerateRequest } from "../engine-typ
 import { EngineError, throwIfAborted } from "../errors";
 import { Decoder } from "../model/decoder";
 import { prefill } from "../model/prefill";
+import { Sequence } from "../model/sequence";
 import type { Transformer } from "../model/transformer";
 import { TextStream } from "../text/text-stream";
 import { CostMeter, checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
 import { resolveMaxTokens, resolveSampling } from "./sampling-options";
-import { Sequence } from "../model/sequence";
 import { StopSplitter } from "./stop";
 
 /** Answers one prompt. Leaving the loop early, or the signal, ends it within one chunk or token; everything is freed then. */
@@ -98,7 +98,14 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
 }
 
 /** Runs the prompt: what comes before `from` in one pass, compressed; the rest token by token. The first sample is under way afterwards. */
-async function takePrompt(transformer: Transformer, decoder: Decoder, sequence: Sequence, ids: readonly number[], from: number, request: GenerateRequest): Promise<void> {
+async function takePrompt(
+  transformer: Transformer,
+  decoder: Decoder,
+  sequence: Sequence,
+  ids: readonly number[],
+  from: number,
+  request: GenerateRequest,
+): Promise<void> {
   const nothing = { step: {}, record: () => {} };
   await prefill(transformer, ids.slice(0, from), [sequence.target()], from === ids.length ? decoder.first() : nothing, request);
   for (let index = from; index < ids.length; index++) {
@@ -111,7 +118,11 @@ async function takePrompt(transformer: Transformer, decoder: Decoder, sequence: 
 
 function checkSample({ id, finite }: { readonly id: number; readonly finite: boolean }, index: number): number {
   if (finite) return id;
-  throw new EngineError("BAD_LOGITS", `The logits of new token ${index} hold NaN or infinity. The weights are damaged or this GPU computes wrongly; try another browser or model.`, { index });
+  throw new EngineError(
+    "BAD_LOGITS",
+    `The logits of new token ${index} hold NaN or infinity. The weights are damaged or this GPU computes wrongly; try another browser or model.`,
+    { index },
+  );
 }
 
 function endOfText(text: TextStream, stops: StopSplitter): string {

@@ -58,10 +58,14 @@ export class Kernel {
     for (const view of buffers)
       if (view.size > most) {
         const buffer = "buffer" in view ? view.buffer : view;
-        throw new EngineError("OUT_OF_MEMORY", `${buffer.label} has ${view.size} bytes, one binding of this adapter takes ${most}. Use a shorter prompt, a smaller context or model.`, {
-          found: view.size,
-          expected: most,
-        });
+        throw new EngineError(
+          "OUT_OF_MEMORY",
+          `${buffer.label} has ${view.size} bytes, one binding of this adapter takes ${most}. Use a shorter prompt, a smaller context or model.`,
+          {
+            found: view.size,
+            expected: most,
+          },
+        );
       }
     this.gpu.objectsCreated++;
     return this.gpu.device.createBindGroup({

@@ -4,9 +4,9 @@
 
 import type { KvCache } from "../cache/kv-cache";
 import type { PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
+import { energyOffset } from "../cache/statistics";
 import type { RunOptions } from "../engine-types";
 import { throwIfAborted } from "../errors";
-import { energyOffset } from "../cache/statistics";
 import type { Recorder } from "../gpu/recorder";
 import type { Step } from "../gpu/step";
 import type { Transformer } from "./transformer";
@@ -27,13 +27,22 @@ export interface PromptEnd {
  * Fills the caches with the prompt; `end` finds the logits of its last token in transformer.logits.
  * Aborts between chunks (ABORTED); nothing of it stays on the GPU then but the caches, which their owner disposes.
  */
-export async function prefill(transformer: Transformer, ids: readonly number[], targets: readonly PromptTarget[], end: PromptEnd, options: RunOptions = {}): Promise<void> {
+export async function prefill(
+  transformer: Transformer,
+  ids: readonly number[],
+  targets: readonly PromptTarget[],
+  end: PromptEnd,
+  options: RunOptions = {},
+): Promise<void> {
   const { gpu, config, chunk } = transformer;
   const prompt = transformer.bindPrompt(ids);
   try {
     const scored = targets.map((target) => {
       const scorer = target.score?.({ ...prompt.scoreBuffers, promptTokens: ids.length });
-      target.cache.beginPrompt({ ...prompt.staging, tokens: ids.length }, scorer && { scores: () => scorer.importance, stride: ids.length, queryEnergy: () => scorer.queryEnergy });
+      target.cache.beginPrompt(
+        { ...prompt.staging, tokens: ids.length },
+        scorer && { scores: () => scorer.importance, stride: ids.length, queryEnergy: () => scorer.queryEnergy },
+      );
       return { cache: target.cache, scorer };
     });
     await gpu.kernels.ready();

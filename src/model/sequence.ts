@@ -10,10 +10,10 @@ import { RingScorer } from "../cache/ring-scorer";
 import { energyOffset, statisticsBytesPerLayer } from "../cache/statistics";
 import type { CacheOptions } from "../engine-types";
 import { StepBuffer } from "../gpu/step";
-import type { Transformer } from "./transformer";
-import type { PromptTarget } from "./prefill";
 import { layerShares } from "../policy/layer-shares";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
+import type { PromptTarget } from "./prefill";
+import type { Transformer } from "./transformer";
 
 let sequences = 0;
 
@@ -38,7 +38,14 @@ export class Sequence {
     const policy = resolvePolicy(options.policy);
     this.policy = policy;
     const { kind } = policy.score;
-    if (kind !== "none") this.#scoreOptions = { kind, futurePositions: policy.score.futurePositions, sinks: policy.sinks, epsilon: policy.score.epsilon, valueNorm: policy.score.valueNorm };
+    if (kind !== "none")
+      this.#scoreOptions = {
+        kind,
+        futurePositions: policy.score.futurePositions,
+        sinks: policy.sinks,
+        epsilon: policy.score.epsilon,
+        valueNorm: policy.score.valueNorm,
+      };
     this.fullBytes = tokens * fullBytesPerToken(config);
     const bytes = needsBudget(policy) ? budgetBytes(options.budget, this.fullBytes) : undefined;
     const owner = `Sequence${sequences++}`;
@@ -82,7 +89,11 @@ export class Sequence {
   #scorePrompt(buffers: Omit<ConstructorParameters<typeof PromptScorer>[3], "owner" | "momentsTarget">): PromptScorer {
     const { gpu, config } = this.transformer;
     if (!this.#scoreOptions) throw new TypeError("This policy has no score.");
-    this.#promptScorer = new PromptScorer(gpu, config, this.#scoreOptions, { ...buffers, owner: this.cache.plan.owner, momentsTarget: this.cache.buffers.statistics });
+    this.#promptScorer = new PromptScorer(gpu, config, this.#scoreOptions, {
+      ...buffers,
+      owner: this.cache.plan.owner,
+      momentsTarget: this.cache.buffers.statistics,
+    });
     return this.#promptScorer;
   }
 
@@ -94,7 +105,14 @@ export class Sequence {
     const step = new StepBuffer(gpu, owner);
     this.#ringStep = step;
     const layers = Array.from({ length: shape.layers }, (_, layer) => ({ keys: buffers.ringKeys(layer), values: buffers.ringValues(layer) }));
-    const scorer = new RingScorer(gpu, config, this.#scoreOptions, { step: step.buffer, qkv: decodeBuffers.qkv, layers, moments: buffers.statistics, ringSlots, owner });
+    const scorer = new RingScorer(gpu, config, this.#scoreOptions, {
+      step: step.buffer,
+      qkv: decodeBuffers.qkv,
+      layers,
+      moments: buffers.statistics,
+      ringSlots,
+      owner,
+    });
     this.#ringScorer = scorer;
     return {
       scores: () => scorer.importance,

@@ -1,8 +1,8 @@
 // transformer: the forward pass of llama and qwen2, written out: which kernel reads what, for a prompt's chunks and for one token.
 // Leaves to others: the order of layers and chunks (prefill), the cache's attention and the loop (decoder), the maths (kernels).
 
-import type { PromptBuffers } from "../cache/prompt-scorer";
 import type { DecodeBuffers } from "../cache/kv-cache";
+import type { PromptBuffers } from "../cache/prompt-scorer";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
@@ -95,7 +95,18 @@ export class Transformer {
   /** RoPE of the qkv rows: queries to the rotated buffer, keys and values as f16 pairs into rows step.keyRow.. of the given buffers. */
   bindRotation(keys: BufferView, values: BufferView): TokenOp {
     const { heads, kvHeads, headSize, rope } = this.config;
-    return bindRope(this.gpu, { heads, kvHeads, headSize, pairing: rope.pairing, step: this.step.buffer, table: this.#rope, qkv: this.#qkv, queries: this.#rotated, keys, values });
+    return bindRope(this.gpu, {
+      heads,
+      kvHeads,
+      headSize,
+      pairing: rope.pairing,
+      step: this.step.buffer,
+      table: this.#rope,
+      qkv: this.#qkv,
+      queries: this.#rotated,
+      keys,
+      values,
+    });
   }
 
   /** Norm and QKV of a token being decoded; its rotation depends on the cache and comes from bindRotation. */
@@ -131,7 +142,8 @@ export class Transformer {
   }
 
   dispose(): void {
-    for (const buffer of [this.logits, this.hidden, this.#normed, this.#qkv, this.#rotated, this.#attended, this.#gated, this.#rope]) this.gpu.destroyBuffer(buffer);
+    for (const buffer of [this.logits, this.hidden, this.#normed, this.#qkv, this.#rotated, this.#attended, this.#gated, this.#rope])
+      this.gpu.destroyBuffer(buffer);
     this.step.dispose();
   }
 
