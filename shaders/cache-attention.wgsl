@@ -90,39 +90,35 @@ fn unitOf(head: u32, number: u32, sinks: u32) -> Unit {
   return unit;
 }
 
-// q becomes H q, with the sums that go with it. A lane computes whole quads, holds them, and stores them when all have read.
+// q becomes H q, with the sums that go with it. Channels of H x add up to sqrt(BLOCK) times the first channel of each block of x.
+// Loops are bounded by a uniform where unrolled ones would take compilers seconds.
 fn rotateQueries(head: u32, lane: u32) {
-  const HELD = (GROUP * QUADS + WG - 1u) / WG;
-  var turned = array<vec4f, HELD>();
-  for (var n = 0u; n < HELD; n++) {
-    let i = min(lane + n * WG, GROUP * QUADS - 1u);
-    let first = (i * 4u) / BLOCK * BLOCK;                            // channel, counted over all heads, where the block begins
-    let c = vec4u(i * 4u - first) + vec4u(0u, 1u, 2u, 3u);
-    var sum = vec4f(0.0);
-    for (var j = 0u; j < min(BLOCK, info.headSize); j++) {
-      let x = q[(first + j) / 4u][(first + j) % 4u];
-      sum += select(vec4f(x), vec4f(-x), (countOneBits(c & vec4u(j)) & vec4u(1u)) == vec4u(1u));
-    }
-    turned[n] = sum * inverseSqrt(f32(BLOCK));
-  }
+  let block = (info.headSize & (0u - info.headSize)) / 4u;           // quads
   if (lane < GROUP) {
-    var along = 0.0;
-    for (var c = 0u; c < info.headSize / 2u; c++) {
-      let mean = unpack2x16float(means[head * D + c]);
-      let at = lane * D + 2u * c;
-      along += mean.x * q[at / 4u][at % 4u] + mean.y * q[at / 4u][at % 4u + 1u];
+    var both = vec2f(0.0);
+    for (var i = 0u; i < info.headSize / 4u; i++) {
+      let x = q[lane * QUADS + i];
+      let at = head * D + 2u * i;
+      both.y += dot(x, vec4f(unpack2x16float(means[at]), unpack2x16float(means[at + 1u])));
+      if (i % block == 0u) { both.x += x.x * sqrt(f32(BLOCK)); }
     }
-    sums[lane].y = along;
+    sums[lane] = both;
   }
   workgroupBarrier();
-  for (var n = 0u; n < HELD; n++) {
-    if (lane + n * WG < GROUP * QUADS) { q[lane + n * WG] = turned[n]; }
+  for (var i = lane; i < GROUP * QUADS; i += WG) {
+    let x = q[i] * inverseSqrt(f32(BLOCK));
+    let y = vec4f(x.x + x.y, x.x - x.y, x.z + x.w, x.z - x.w);
+    q[i] = vec4f(y.xy + y.zw, y.xy - y.zw);
   }
-  workgroupBarrier();
-  if (lane < GROUP) {
-    var all = 0.0;
-    for (var i = 0u; i < info.headSize / 4u; i++) { all += dot(q[lane * QUADS + i], vec4f(1.0)); }
-    sums[lane].x = all;
+  for (var half = 1u; half < block; half *= 2u) {
+    workgroupBarrier();
+    for (var i = lane; i < GROUP * QUADS / 2u; i += WG) {
+      let a = (i / half) * 2u * half + i % half;
+      let u = q[a];
+      let v = q[a + half];
+      q[a] = u + v;
+      q[a + half] = u - v;
+    }
   }
   workgroupBarrier();
 }
@@ -165,7 +161,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   workgroupBarrier();
   for (var h = lane; h < GROUP; h += WG) {
     var m = -1e30;
-    for (var i = 0u; i < WG; i++) { m = max(m, extreme[h * WG + i]); }
+    for (var i = 0u; i < min(WG, unit.count); i++) { m = max(m, extreme[h * WG + i]); }
     extreme[h * WG] = m;
   }
   workgroupBarrier();
@@ -187,7 +183,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   workgroupBarrier();
   for (var h = lane; h < GROUP; h += WG) {
     var sum = vec2f(0.0);
-    for (var i = 0u; i < WG; i++) { sum += total[h * WG + i]; }
+    for (var i = 0u; i < min(WG, unit.count); i++) { sum += total[h * WG + i]; }
     total[h * WG] = sum;
   }
   workgroupBarrier();

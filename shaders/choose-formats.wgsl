@@ -107,7 +107,7 @@ fn rank(lane: u32) {
     if (lane >= 1u && lane <= info.numFormats) {
       let list = T_HEADER + head * info.numFormats + lane - 1u;
       var sum = select(table[list], 0u, step.rebuild == 1u);
-      for (var j = 0u; j < WG; j++) { let c = before[lane * WG + j]; before[lane * WG + j] = sum; sum += c; }
+      for (var j = 0u; j * run < n; j++) { let c = before[lane * WG + j]; before[lane * WG + j] = sum; sum += c; }
       table[list] = sum;
     }
     workgroupBarrier();
