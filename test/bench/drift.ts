@@ -55,6 +55,7 @@ export const drift = defineSection<DriftFigures>({
     const chosen = all.filter(({ name }) => contexts.length === 0 || contexts.includes(name));
     const wanted = [...CANDIDATES, ...(more ? MORE : [])];
     let rows = previous?.rows ?? [];
+    const stand = treeStand(); // of the code that runs; the tree may move on meanwhile
     const model = await openBenchModel("smollm2-135m", say);
     try {
       for (const context of chosen) {
@@ -66,7 +67,7 @@ export const drift = defineSection<DriftFigures>({
           continue;
         }
         say(`  ${context.name}: ${missing.map(candidateName).join(", ")}`);
-        const found = await measure(model.transformer, context, missing, say);
+        const found = (await measure(model.transformer, context, missing, say)).map((row) => ({ ...row, commit: stand, date: new Date().toISOString() }));
         rows = [...rows.filter((row) => !found.some((other) => other.context === row.context && candidateName(other) === candidateName(row))), ...found];
         keep({ model: "smollm2-135m", rows }, model.gpu.description);
       }
@@ -123,7 +124,7 @@ async function measure(
   { name, kind, from, ids }: GoldenContext,
   candidates: readonly Candidate[],
   say: (line: string) => void,
-): Promise<DriftRow[]> {
+): Promise<Omit<DriftRow, "commit" | "date">[]> {
   const caches = new SideBySide(transformer, candidates, ids.length);
   try {
     const every = tenths(say);
@@ -148,8 +149,6 @@ async function measure(
         maxKl: Math.max(...kl),
         top1: mean(tokens.map(({ top1 }) => (top1 ? 1 : 0))),
         share: shares[side] ?? Number.NaN,
-        commit: treeStand(),
-        date: new Date().toISOString(),
       };
     });
   } finally {
