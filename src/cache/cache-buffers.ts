@@ -172,7 +172,7 @@ export class CacheBuffers {
     gpu.write(this.units, 0, new Uint32Array([plan.units, 0, 0, 0]));
     gpu.write(this.free, 0, new Uint32Array([0, total, total, 0, ...Array.from({ length: total }, (_, page) => page)]));
     const tables = new Uint32Array(shape.layers * plan.tableStride);
-    plan.pages.forEach((pages, layer) => tables.set([pages, 0, layer, 0], layer * plan.tableStride));
+    for (const [layer, pages] of plan.pages.entries()) tables.set([pages, 0, layer, 0], layer * plan.tableStride);
     gpu.write(this.tables, 0, tables);
   }
 

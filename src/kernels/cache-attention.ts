@@ -1,6 +1,7 @@
 // cache-attention: one query token over sinks, ring and pages; all query heads of a kv head at once, split over units of slots.
 
 import shader from "../../shaders/cache-attention.wgsl?raw";
+import attentionUnits from "../../shaders/lib/attention-units.wgsl?raw";
 import stepLib from "../../shaders/lib/step.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -23,7 +24,7 @@ export interface CacheAttentionArgs {
 export function bindCacheAttention(gpu: Gpu, geometry: CacheGeometry, args: CacheAttentionArgs): { record(recorder: Recorder): void } {
   const spec = {
     name: "cache-attention",
-    code: [stepLib, shader],
+    code: [stepLib, attentionUnits, shader],
     bindings: ["uniform", "uniform", "read", "read", "read", "read", "write"] as const,
     workgroup: 64,
   };
