@@ -195,7 +195,7 @@ class LocalEngine implements Engine {
 
   async *#run<Event>(start: () => AsyncGenerator<Event>): AsyncGenerator<Event, void, undefined> {
     this.#check();
-    this.#running++;
+    if (this.#running++ === 0) this.gpu.ledger.resetPeak(); // requests side by side share their peak
     try {
       yield* start();
     } finally {

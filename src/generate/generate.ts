@@ -28,7 +28,6 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
     const running = new Decoder(transformer, sequence.cache, sampling, promptIds);
     decoder = running;
     await gpu.kernels.ready();
-    gpu.ledger.resetPeak();
     const started = performance.now();
     await takePrompt(transformer, running, sequence, promptIds, from, request);
     const ids: number[] = [];

@@ -31,7 +31,6 @@ export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGene
     const compressed = keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], judge.logits));
     const exact = keep(new Decoder(transformer, full.cache, resolveSampling({}), [], judge.fullLogits));
     await gpu.kernels.ready();
-    gpu.ledger.resetPeak();
     const started = performance.now();
     await prefill(transformer, ids.slice(0, from), [sequence.target(), full.target()], judge.promptEnd(), request);
     await gpu.idle();

@@ -36,15 +36,14 @@ export async function prefill(
 ): Promise<void> {
   const { gpu, config, chunk } = transformer;
   const prompt = transformer.bindPrompt(ids);
+  const scored: { readonly cache: KvCache; readonly scorer?: PromptScorer }[] = [];
   try {
-    const scored = targets.map((target) => {
+    for (const target of targets) {
       const scorer = target.score?.({ ...prompt.scoreBuffers, promptTokens: ids.length });
-      target.cache.beginPrompt(
-        { ...prompt.staging, tokens: ids.length },
-        scorer && { scores: () => scorer.importance, stride: ids.length, queryEnergy: () => scorer.queryEnergy },
-      );
-      return { cache: target.cache, scorer };
-    });
+      scored.push({ cache: target.cache, ...(scorer && { scorer }) });
+      const scores = scorer && { scores: () => scorer.importance, stride: ids.length, queryEnergy: () => scorer.queryEnergy };
+      target.cache.beginPrompt({ ...prompt.staging, tokens: ids.length }, scores);
+    }
     await gpu.kernels.ready();
     const total = config.layers * ids.length;
     for (let layer = 0; layer < config.layers; layer++) {
@@ -80,6 +79,7 @@ export async function prefill(
     recorder.submit();
     for (const { cache } of scored) cache.endPrompt(ids.length);
   } finally {
+    for (const { scorer } of scored) scorer?.dispose(); // its statistics stand in the cache now
     prompt.dispose();
   }
 }
