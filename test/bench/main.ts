@@ -44,8 +44,9 @@ const OPTIONS = {
 export async function main(argv: readonly string[]): Promise<number> {
   const words = parseWords(argv);
   if (typeof words === "string") {
-    process.stderr.write(words);
-    return words === USAGE ? 0 : 2;
+    const asked = words === USAGE;
+    (asked ? process.stdout : process.stderr).write(words);
+    return asked ? 0 : 2;
   }
   let broken = 0;
   for (const section of words.sections) {
