@@ -19,8 +19,16 @@ export const tolerances = {
   moments: { atol: 1e-5, rtol: 2e-5, because: "f32 sums over a few hundred queries of variance 1 to 10 around a pivot some deviations away" },
   product: { atol: 2e-5, rtol: 2e-5, because: "f32 sums of up to 1,536 products of size 0.1, in any order; a wrong or missing product is off by 1e-2" },
   cacheAttention: { atol: 2e-5, rtol: 1e-4, because: "f32 softmax and sums over some hundred slots of size 1; a slot missed or read askew is off by 1e-2" },
-  logits: { atol: 0.02, rtol: 1e-3, because: "keys and values rounded to f16: PyTorch with the same rounding moves SmolLM2's logits by up to .018; a wrong channel by 0.3" },
-  tinyLogits: { atol: 0.055, rtol: 1e-3, because: "as logits: the tiny model's residual stream grows to 4e6, and the same rounding in PyTorch moves its logits by up to .048" },
+  logits: {
+    atol: 0.02,
+    rtol: 1e-3,
+    because: "keys and values rounded to f16: PyTorch with the same rounding moves SmolLM2's logits by up to .018; a wrong channel by 0.3",
+  },
+  tinyLogits: {
+    atol: 0.055,
+    rtol: 1e-3,
+    because: "as logits: the tiny model's residual stream grows to 4e6, and the same rounding in PyTorch moves its logits by up to .048",
+  },
   norm: { atol: 1e-6, rtol: 1e-5, because: "an f32 sum of squares, WGSL's inverseSqrt within 2 ulp" },
   unpacked: { atol: 1e-7, rtol: 1e-6, because: "one f32 multiply and add per element" },
   rotation: { atol: 1e-5, rtol: 1e-6, because: "cos and sin rounded to f32, two products of size 10" },

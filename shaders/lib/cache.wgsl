@@ -28,6 +28,7 @@ struct CacheInfo {
   headSize: u32,       // D and G again: as bounds of long loops, so that compilers do not unroll them
   kvHeads: u32,
   ringPlane: u32,      // words from the keys to the values of a layer's sinks and ring
+  recency: f32,        // rate-distortion: attention that goes to recent tokens whoever they are, as part of all
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.

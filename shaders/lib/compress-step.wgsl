@@ -12,6 +12,7 @@ struct CompressStep {
   rebuild: u32,        // 1: existing slots are judged again; 0: they stay
   uniformImportance: u32, // 1: there is no score; every slot counts the same
   meanRows: u32,       // rows from firstRow on that the means are taken over, once per cache
+  now: u32,            // position of the next token
 }
 
 // Row of the j-th new slot in the source.

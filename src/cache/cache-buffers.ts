@@ -212,7 +212,7 @@ function view(buffer: GPUBuffer, index: number, bytes: number): BufferView {
   return { buffer, offset: index * bytes, size: bytes };
 }
 
-/** Bytes of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 13 numbers, padded. */
+/** Bytes of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 15 numbers, padded. */
 const INFO_BYTES = 320;
 
 function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
@@ -236,5 +236,6 @@ function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   u32(68, policy.sinks, plan.ringSlots, plan.layout.pageWords, policy.pinned.length);
   f32(72, policy.kappa, policy.power);
   u32(74, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);
+  f32(78, policy.recency);
   return new Uint8Array(data.buffer);
 }

@@ -31,6 +31,8 @@ export interface Intake {
   readonly firstRow: number;
   /** Rows from firstRow on that the means are taken over, if they are: the slots that come in and newer ones that stay. */
   readonly meanRows: number;
+  /** Position of the next token: what is recent is so from there. */
+  readonly now: number;
 }
 
 interface LayerOps {
@@ -41,7 +43,7 @@ interface LayerOps {
   readonly encode: ReturnType<typeof bindEncodeSlots>;
 }
 
-const STEP_WORDS = 12;
+const STEP_WORDS = 16;
 
 export class Compressor {
   readonly #step: GPUBuffer;
@@ -78,7 +80,7 @@ export class Compressor {
   write(intake: Intake): void {
     const { source } = this;
     const words = [intake.count, intake.firstPosition, intake.firstRow, source.baseRow, source.wrap, source.capacity, source.planeWords, this.numCandidates];
-    words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, intake.meanRows);
+    words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, intake.meanRows, intake.now);
     this.gpu.write(this.#step, 0, new Uint32Array(words));
   }
 

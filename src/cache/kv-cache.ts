@@ -52,7 +52,7 @@ export class KvCache {
   readonly #ring: Compressor;
   #prompt: Compressor | undefined;
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
-  #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0 };
+  #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0 };
   #promptRows = 0;
   #tokens = 0;
   #ringLength = 0;
@@ -101,7 +101,7 @@ export class KvCache {
       baseRow: 0,
       ...(scores ? { importance: scores } : {}),
     };
-    this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks, meanRows: count + newest };
+    this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks, meanRows: count + newest, now: staging.tokens };
     this.#promptRows = sinks + newest;
     this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging");
     this.#prompt.write(this.#promptIntake);
@@ -155,7 +155,7 @@ export class KvCache {
       const count = policy.ring - Math.floor(policy.ring / 2);
       const firstPosition = position - this.#ringLength;
       this.#ringScores?.prepare?.(position);
-      this.#ring.write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: policy.ring });
+      this.#ring.write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: policy.ring, now: position });
       this.#ringLength -= count;
     }
     if (!sink) this.#ringLength++;

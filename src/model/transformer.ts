@@ -127,7 +127,11 @@ export class Transformer {
       bindRmsNorm(gpu, { step, hidden, gain: weights.finalNorm, output: this.#normed, epsilon: config.normEpsilon }),
       bindMatvec(gpu, { weights: [weights.head], step, input: this.#normed, output: logits }),
     ];
-    return { record: (recorder) => ops.forEach((op) => op.record(recorder, 1)) };
+    return {
+      record(recorder) {
+        for (const op of ops) op.record(recorder, 1);
+      },
+    };
   }
 
   /** Everything a prompt of these ids needs. Dispose it when the caches are filled. */

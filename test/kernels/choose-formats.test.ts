@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
-import { chooseFormats, costOf, pagesOf, type Rule, type Slot } from "../reference/choose-formats";
+import { chooseFormats, costOf, pagesOf, type Rule, recentMass, type Slot } from "../reference/choose-formats";
 import { type CacheWords, meansOf, pageLists, slotsInPages } from "../reference/page-table";
 import { CacheBench } from "./cache-bench";
 import { testGpu } from "./gpu";
@@ -139,7 +139,12 @@ function candidates(bench: CacheBench, words: CacheWords, layer: number, head: n
   return Array.from({ length: count }, (_, index) => {
     const row = bench.truth[layer]?.[head]?.[index + 4];
     if (!row) throw new Error(`Position ${index + 4} was never made.`);
-    return { importance: row.importance, noise: (energy(row.key, keyMean) * bench.queryEnergy) / shape.D ** 2, valueEnergy: energy(row.value, valueMean) };
+    return {
+      importance: row.importance,
+      recent: recentMass(count + 4 + Math.floor(bench.policy.ring / 2) - (index + 4), bench.policy.recency),
+      noise: (energy(row.key, keyMean) * bench.queryEnergy) / shape.D ** 2,
+      valueEnergy: energy(row.value, valueMean),
+    };
   });
 }
 

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/device";
 import { bindGatherSlots } from "../../src/kernels/gather-slots";
+import { recentMass } from "../reference/choose-formats";
 import { dot } from "../reference/codec";
 import { meansOf, slotsInPages, slotsInRing } from "../reference/page-table";
 import { expectClose, tolerances } from "../tolerances";
@@ -34,7 +35,7 @@ test("slots of four formats in pages and five more from a wrapping source", asyn
     make("importance", G * 40 * 4),
     make("energy", 16),
   ];
-  const step = gpu.createBuffer("Test.step", 48, "scratch", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+  const step = gpu.createBuffer("Test.step", 64, "scratch", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   // The lifted copy by hand: pages in the order of the table.
   const used = words.tables[layer * plan.tableStride + 1] ?? 0;
   const ids = words.tables.subarray(layer * plan.tableStride + 4 + 2 * G * 4).subarray(0, used);
@@ -44,7 +45,8 @@ test("slots of four formats in pages and five more from a wrapping source", asyn
   gpu.write(importance, 0, scores);
   gpu.write(energy, 0, Float32Array.of(70, 90));
   // Incoming: positions 204 to 208, which stand in rows 12 to 15 and 0 of the ring's 16.
-  gpu.write(step, 0, Uint32Array.of(incoming, 204, 12, 4, 16, plan.ringSlots, plan.ringPlane, most, 40, 1, 0, 0));
+  const now = 220;
+  gpu.write(step, 0, Uint32Array.of(incoming, 204, 12, 4, 16, plan.ringSlots, plan.ringPlane, most, 40, 1, 0, 0, now, 0, 0, 0));
   const op = bindGatherSlots(gpu, plan.geometry, {
     info: buffers.info,
     step,
@@ -72,9 +74,9 @@ test("slots of four formats in pages and five more from a wrapping source", asyn
     expect(ring.length).toBe(incoming);
     const all = [...slots, ...ring];
     expect(gotCounts[head]).toBe(all.length);
-    const wanted = all.flatMap(({ key, value, importance: p }) => {
+    const wanted = all.flatMap(({ key, value, importance: p, position }) => {
       const [k, v] = [key.map((x, c) => x - (keyMean[c] ?? 0)), value.map((x, c) => x - (valueMean[c] ?? 0))];
-      return [p, (dot(k, k) * (head === 0 ? 70 : 90)) / D ** 2, p ** bench.policy.power * dot(v, v)];
+      return [p, (dot(k, k) * (head === 0 ? 70 : 90)) / D ** 2, (p + recentMass(now - position, bench.policy.recency)) ** bench.policy.power * dot(v, v)];
     });
     const at = (index: number): number => (head * most + index) * 16;
     const found = all.flatMap((_, index) => [

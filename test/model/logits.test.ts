@@ -3,12 +3,12 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Sequence } from "../../src/model/sequence";
 import { resolveSampling } from "../../src/generate/sampling-options";
 import type { Gpu } from "../../src/gpu/device";
 import { type LoadedModel, loadModel } from "../../src/load/load-model";
 import { Decoder } from "../../src/model/decoder";
 import { prefill } from "../../src/model/prefill";
+import { Sequence } from "../../src/model/sequence";
 import { Transformer } from "../../src/model/transformer";
 import { fileSource } from "../../src/node/file-source";
 import { testGpu } from "../kernels/gpu";
@@ -101,11 +101,12 @@ function expectLogits(logits: Float32Array, text: GoldenText, position: number, 
   const where = `position ${position}`;
   const { atol } = tolerance;
   const check = (got: number, want: number, what: string): void => {
-    if (!(Math.abs(got - want) <= atol + tolerance.rtol * Math.abs(want))) expect.fail(`${where}, ${what}: got ${got}, want ${want} +- ${atol} (${tolerance.because})`);
+    if (!(Math.abs(got - want) <= atol + tolerance.rtol * Math.abs(want)))
+      expect.fail(`${where}, ${what}: got ${got}, want ${want} +- ${atol} (${tolerance.because})`);
   };
-  text.top(position).forEach(([id, logit]) => check(logits[id] ?? Number.NaN, logit, `logit of ${id}`));
+  for (const [id, logit] of text.top(position)) check(logits[id] ?? Number.NaN, logit, `logit of ${id}`);
   const most = Math.max(...chunkMaxima(logits));
   check(most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0)), text.logSumExp[position] ?? Number.NaN, "log-sum-exp");
   const projections = projectLogits(logits, text.projections);
-  projections.forEach((value, index) => check(value, text.projection(position, index), `projection ${index}`));
+  for (const [index, value] of projections.entries()) check(value, text.projection(position, index), `projection ${index}`);
 }

@@ -8,6 +8,8 @@ export interface Slot {
   readonly noise: number;
   /** |v - m|^2. */
   readonly valueEnergy: number;
+  /** What it gets for being recent, when bits are chosen: recentMass(). */
+  readonly recent?: number;
   readonly pinned?: boolean;
   /** Index of the richest format it may have; all by default. */
   readonly limit?: number;
@@ -25,9 +27,14 @@ export interface Rule {
   readonly safeguard: number;
 }
 
+/** Importance that a token of this age gets for being recent (policy.recency, halved every 32 tokens). */
+export function recentMass(age: number, recency: number): number {
+  return recency * (1 - 2 ** (-1 / 32)) * 2 ** (-age / 32);
+}
+
 /** What a slot costs in a format (index), or dropped (-1). */
 export function costOf(slot: Slot, format: number, { formats, kappa, power }: Rule): number {
-  const damage = slot.importance ** power * slot.valueEnergy;
+  const damage = (slot.importance + (slot.recent ?? 0)) ** power * slot.valueEnergy;
   const bits = formats[format];
   if (!bits) return damage;
   return damage * (kappa * -Math.expm1(-RELATIVE_ERROR[bits.keyBits] * slot.noise) + RELATIVE_ERROR[bits.valueBits]);
@@ -78,19 +85,37 @@ export function chooseFormats(heads: readonly (readonly Slot[])[], pages: number
     const own = pagesOf(choice(head, capped(head, shared)), rule);
     return choice(
       head,
-      lowestPrice((price) => pagesOf(choice(head, price), rule) <= own, capped(head, shared), capped(head, shared) / 8),
+      lowestPrice((price) => pagesOf(choice(head, price), rule) <= own, bitsOf(capped(head, shared)), 3),
     );
   });
 }
 
-/** The lowest price that fits, to 1e-9 of itself, as far as fitting is monotone. */
-function lowestPrice(fits: (price: number) => boolean, from = 1e30, to = 1e-40): number {
-  let [low, high] = [to, from];
-  if (fits(low)) return low;
-  while (high / low > 1 + 1e-9) {
-    const middle = Math.sqrt(low * high);
-    if (fits(middle)) high = middle;
+/** Where the search for a price begins: bits of 1.7e38. */
+const LARGEST = 0x7f000000;
+
+/**
+ * The lowest price that fits, by halving the interval between the bits of two f32. Fitting is not quite monotone (a slot's richer format can
+ * save a page), so where the search ends depends on where it looks: the twin looks at the same prices as the shader.
+ */
+function lowestPrice(fits: (price: number) => boolean, from = LARGEST, octaves = Number.POSITIVE_INFINITY): number {
+  let high = from;
+  let low = Math.max(0, high - octaves * 2 ** 23);
+  for (let halving = 0; halving < (octaves < Number.POSITIVE_INFINITY ? 16 : 31); halving++) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(floatOf(middle))) high = middle;
     else low = middle;
   }
-  return high;
+  return floatOf(high);
+}
+
+const words = new DataView(new ArrayBuffer(4));
+
+function floatOf(bits: number): number {
+  words.setUint32(0, bits);
+  return words.getFloat32(0);
+}
+
+function bitsOf(value: number): number {
+  words.setFloat32(0, value);
+  return words.getUint32(0);
 }

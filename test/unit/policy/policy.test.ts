@@ -14,7 +14,7 @@ describe("presets", () => {
     expect(names("uniform-8")).toEqual(["k8v8"]);
     expect(names("uniform-4")).toEqual(["k4v4"]);
     expect(names("expected-attention")).toEqual(["k16v16"]);
-    expect(names("rate-distortion")).toEqual(["k2v2", "k4v2", "k4v4"]);
+    expect(names("rate-distortion")).toEqual(["k2v2", "k4v2", "k4v4", "k8v8"]);
   });
 
   test("need a budget exactly where they drop or choose", () => {
