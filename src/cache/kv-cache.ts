@@ -49,7 +49,7 @@ export class KvCache {
   readonly buffers: CacheBuffers;
   readonly #attention: readonly AttentionOps[];
   readonly #ringScores: RowScores | undefined;
-  readonly #ring: Compressor;
+  #ring: Compressor | undefined;
   #prompt: Compressor | undefined;
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
   #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0 };
@@ -69,7 +69,6 @@ export class KvCache {
     this.buffers = new CacheBuffers(gpu, plan, config, policy);
     this.#ringScores = scoreRing?.(this.buffers);
     this.#attention = Array.from({ length: config.layers }, (_, layer) => this.#bindAttention(layer, decode));
-    this.#ring = new Compressor(gpu, this.buffers, this.#ringSource(), this.#mostCandidates(), policy.mode === "static" ? "stay" : "judged", "scratch");
   }
 
   /** Tokens seen so far. */
@@ -132,10 +131,13 @@ export class KvCache {
     this.#tokens = tokens;
     this.#ringLength = this.#promptRows - Math.min(this.policy.sinks, tokens);
     this.#hasMeans = this.#promptIntake.count > 0;
-    this.#prompt?.dispose();
-    this.gpu.destroyBuffer(this.#ringFill?.params);
-    this.#prompt = undefined;
-    this.#ringFill = undefined;
+    this.#freePrompt();
+  }
+
+  /** Binds the compression of the ring: once, before the first advance(). After the prompt's staging is freed, whose room its scratch then takes. */
+  beginDecoding(): void {
+    const existing = this.policy.mode === "static" ? "stay" : "judged";
+    this.#ring ??= new Compressor(this.gpu, this.buffers, this.#ringSource(), this.#mostCandidates(), existing, "scratch");
   }
 
   /**
@@ -155,7 +157,7 @@ export class KvCache {
       const count = policy.ring - Math.floor(policy.ring / 2);
       const firstPosition = position - this.#ringLength;
       this.#ringScores?.prepare?.(position);
-      this.#ring.write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: policy.ring, now: position });
+      this.#requireRing().write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: policy.ring, now: position });
       this.#ringLength -= count;
     }
     if (!sink) this.#ringLength++;
@@ -166,10 +168,11 @@ export class KvCache {
   /** Compresses the older half of the ring in every layer. Before the token that advance() announced it for. */
   recordCompression(recorder: Recorder): void {
     const most = this.#mostCandidates();
+    const ring = this.#requireRing();
     for (let layer = 0; layer < this.plan.shape.layers; layer++) {
-      if (!this.#hasMeans) this.#ring.recordMeans(recorder, layer);
+      if (!this.#hasMeans) ring.recordMeans(recorder, layer);
       this.#ringScores?.record?.(recorder, layer);
-      this.#ring.record(recorder, layer, most);
+      ring.record(recorder, layer, most);
     }
     this.#hasMeans = true;
   }
@@ -182,9 +185,21 @@ export class KvCache {
   }
 
   dispose(): void {
-    this.endPrompt(this.#tokens);
-    this.#ring.dispose();
+    this.#freePrompt();
+    this.#ring?.dispose();
     this.buffers.dispose();
+  }
+
+  #freePrompt(): void {
+    this.#prompt?.dispose();
+    this.gpu.destroyBuffer(this.#ringFill?.params);
+    this.#prompt = undefined;
+    this.#ringFill = undefined;
+  }
+
+  #requireRing(): Compressor {
+    if (!this.#ring) throw new EngineError("INTERNAL", "A token was decoded before beginDecoding().");
+    return this.#ring;
   }
 
   /** Slots per kv head that a compression of the ring can meet: those in pages and the older half of the ring. */

@@ -82,4 +82,6 @@ export async function prefill(
     for (const { scorer } of scored) scorer?.dispose(); // its statistics stand in the cache now
     prompt.dispose();
   }
+  for (const { cache } of targets) cache.beginDecoding();
+  await gpu.kernels.ready();
 }

@@ -117,6 +117,7 @@ export class CacheBench {
       recorder.submit();
     }
     cache.endPrompt(tokens);
+    cache.beginDecoding();
     for (const buffer of [staging, scores]) gpu.destroyBuffer(buffer);
   }
 
