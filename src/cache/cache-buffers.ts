@@ -57,7 +57,8 @@ const UNIT = 128;
 export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request: CacheRequest): CachePlan {
   const shape: CacheShape = { layers: config.layers, kvHeads: config.kvHeads, headSize: config.headSize };
   const ringSlots = policy.sinks + policy.ring;
-  const expected = (request.budgetBytes ?? request.tokens * fullBytesPerToken(shape)) / (shape.layers * shape.kvHeads);
+  const full = request.tokens * fullBytesPerToken(shape);
+  const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
   const fixed = { numFormats: policy.formats.length, ringSlots, statisticsBytes: statisticsStride * shape.layers };
   const onePagePerHead = Array<number>(shape.layers).fill(shape.kvHeads);
@@ -66,7 +67,9 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const layout = choosePageLayout(policy.formats, shape.headSize, expected, affordable);
   const pages =
     policy.mode !== "static" && request.budgetBytes !== undefined
-      ? pagesPerLayer(shape, layout, fixed, { bytes: request.budgetBytes, shares: request.layerShares })
+      ? pagesPerLayer(shape, layout, fixed, { bytes: request.budgetBytes, shares: request.layerShares }).map((share) =>
+          Math.min(share, mostPages(policy, layout, shape, request.tokens)),
+        )
       : Array<number>(shape.layers).fill(pagesForAll(policy, layout, shape, request.tokens));
   checkPinned(policy, layout, pages, shape, request.tokens);
   const maxPages = Math.max(...pages);
@@ -93,6 +96,11 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
 function pagesForAll(policy: Policy, layout: PageLayout, shape: CacheShape, tokens: number): number {
   const slots = Math.max(0, tokens - policy.sinks - Math.floor(policy.ring / 2));
   return shape.kvHeads * Math.max(1, Math.ceil(slots / (layout.slotsPerPage[0] ?? 1)));
+}
+
+/** Pages of a layer that hold every token in the richest format, however they are spread over formats: more than these no budget needs. */
+function mostPages(policy: Policy, layout: PageLayout, shape: CacheShape, tokens: number): number {
+  return shape.kvHeads * (Math.ceil(tokens / Math.min(...layout.slotsPerPage)) + policy.formats.length);
 }
 
 /** Pinned slots are never dropped, so every layer must have room for all of them at their floor. */
