@@ -41,6 +41,7 @@ export interface CachePlan {
   readonly layout: PageLayout;
   readonly pages: readonly number[]; // per layer
   readonly maxPages: number; // of one layer
+  readonly totalPages: number;
   readonly ringSlots: number; // sinks + ring
   readonly tableStride: number; // words
   readonly ringPlane: number; // words
@@ -80,6 +81,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     layout,
     pages,
     maxPages,
+    totalPages: pages.reduce((a, b) => a + b, 0),
     ringSlots,
     tableStride: tableWords(shape, policy.formats.length, maxPages),
     ringPlane: ringPlaneWords(shape, ringSlots),
@@ -93,7 +95,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
 }
 
 /** Pages of a layer that hold every token but the sinks and the newer half of the ring, in the smallest format. */
-function pagesForAll(policy: Policy, layout: PageLayout, shape: CacheShape, tokens: number): number {
+export function pagesForAll(policy: Policy, layout: PageLayout, shape: CacheShape, tokens: number): number {
   const slots = Math.max(0, tokens - policy.sinks - Math.floor(policy.ring / 2));
   return shape.kvHeads * Math.max(1, Math.ceil(slots / (layout.slotsPerPage[0] ?? 1)));
 }
@@ -138,7 +140,7 @@ function segmentPages(gpu: Gpu, pages: readonly number[], { pageBytes }: PageLay
 
 /** The buffers. Role `kv` is what the budget pays for; `scratch` is the working space of compression and attention. */
 export class CacheBuffers {
-  readonly pool: readonly GPUBuffer[]; // pages
+  readonly pool: GPUBuffer[]; // segments of pages; one not yet needed is a stand-in of a few bytes
   readonly tables: GPUBuffer; // (L, tableStride) u32
   readonly free: GPUBuffer; // head, tail, capacity, error, page ids
   readonly ring: GPUBuffer; // (L, 2, ringPlane) u32: keys and values, (G, ringSlots, D/2) f16 pairs
@@ -148,6 +150,7 @@ export class CacheBuffers {
   readonly units: GPUBuffer; // vec4u
   readonly partials: GPUBuffer; // (H, units, D + 2) f32
   readonly #all: GPUBuffer[] = [];
+  #segments = 0;
 
   constructor(
     private readonly gpu: Gpu,
@@ -155,19 +158,16 @@ export class CacheBuffers {
     config: ModelConfig,
     policy: Policy,
   ) {
-    const { shape, layout, geometry, owner } = plan;
-    const total = plan.pages.reduce((a, b) => a + b, 0);
+    const { shape, geometry, owner } = plan;
+    const total = plan.totalPages;
     const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     const make = (part: string, bytes: number, role: "kv" | "scratch", usage?: GPUBufferUsageFlags): GPUBuffer => {
       const buffer = gpu.createBuffer(`KvCache.${part}`, bytes, role, { owner, ...(usage ? { usage } : {}) });
       this.#all.push(buffer);
       return buffer;
     };
-    const segments = geometry.segmentPages === 0 ? 1 : MOST_SEGMENTS;
-    this.pool = Array.from({ length: segments }, (_, index) => {
-      const pages = segments === 1 ? total : Math.max(1, Math.min(geometry.segmentPages, total - index * geometry.segmentPages));
-      return make(`pool${index}`, pages * layout.pageBytes, "kv");
-    });
+    this.pool = Array.from({ length: geometry.segmentPages === 0 ? 1 : MOST_SEGMENTS }, (_, index) => make(`pool${index}`, 0, "kv"));
+    this.grow(policy.mode === "static" ? 1 : total);
     this.tables = make("tables", shape.layers * plan.tableStride * 4, "kv");
     this.free = make("free", (4 + total) * 4, "kv");
     this.ring = make("ring", shape.layers * 2 * plan.ringPlane * 4, "kv");
@@ -182,6 +182,25 @@ export class CacheBuffers {
     const tables = new Uint32Array(shape.layers * plan.tableStride);
     for (const [layer, pages] of plan.pages.entries()) tables.set([pages, 0, layer, 0], layer * plan.tableStride);
     gpu.write(this.tables, 0, tables);
+  }
+
+  /**
+   * Creates the segments that the first `pages` pages lie in: where one binding does not hold the pool, none is there before it is needed.
+   * @returns true if there are new ones, which whoever binds the pool must bind then
+   */
+  grow(pages: number): boolean {
+    const { totalPages, layout, geometry, owner } = this.plan;
+    const perSegment = geometry.segmentPages || totalPages;
+    const before = this.#segments;
+    for (; this.#segments < this.pool.length && this.#segments * perSegment < pages; this.#segments++) {
+      const index = this.#segments;
+      const bytes = Math.min(perSegment, totalPages - index * perSegment) * layout.pageBytes;
+      const segment = this.gpu.createBuffer(`KvCache.pool${index}`, bytes, "kv", { owner });
+      this.gpu.destroyBuffer(this.pool[index]);
+      this.pool[index] = segment;
+      this.#all.push(segment);
+    }
+    return this.#segments > before;
   }
 
   table(layer: number): BufferView {

@@ -12,7 +12,7 @@ import { bindCacheAttention } from "../kernels/cache-attention";
 import { bindRingFill } from "../kernels/ring-fill";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
-import { CacheBuffers, type CachePlan } from "./cache-buffers";
+import { CacheBuffers, type CachePlan, pagesForAll } from "./cache-buffers";
 import { Compressor, type SlotSource } from "./compressor";
 
 /** Where a prompt's keys and values of one layer stand: (2, G, capacity, D/2) u32, f16 pairs. */
@@ -47,7 +47,7 @@ interface AttentionOps {
 
 export class KvCache {
   readonly buffers: CacheBuffers;
-  readonly #attention: readonly AttentionOps[];
+  #attention: readonly AttentionOps[];
   readonly #ringScores: RowScores | undefined;
   #ring: Compressor | undefined;
   #prompt: Compressor | undefined;
@@ -63,12 +63,12 @@ export class KvCache {
     config: ModelConfig,
     readonly policy: Policy,
     readonly plan: CachePlan,
-    decode: DecodeBuffers,
+    private readonly decode: DecodeBuffers,
     scoreRing?: (buffers: CacheBuffers) => RowScores,
   ) {
     this.buffers = new CacheBuffers(gpu, plan, config, policy);
     this.#ringScores = scoreRing?.(this.buffers);
-    this.#attention = Array.from({ length: config.layers }, (_, layer) => this.#bindAttention(layer, decode));
+    this.#attention = this.#bindLayers();
   }
 
   /** Tokens seen so far. */
@@ -89,6 +89,7 @@ export class KvCache {
   /** Binds the compression of a prompt. Before the first chunk of the first layer. */
   beginPrompt(staging: PromptStaging, scores?: RowScores): void {
     const { policy, plan, buffers } = this;
+    this.#growTo(staging.tokens);
     const sinks = Math.min(policy.sinks, staging.tokens);
     const newest = Math.min(Math.floor(policy.ring / 2), staging.tokens - sinks);
     const count = staging.tokens - sinks - newest;
@@ -154,6 +155,7 @@ export class KvCache {
     const sink = position < policy.sinks;
     const compress = !sink && this.#ringLength === policy.ring;
     if (compress) {
+      this.#growTo(position);
       const count = policy.ring - Math.floor(policy.ring / 2);
       const firstPosition = position - this.#ringLength;
       this.#ringScores?.prepare?.(position);
@@ -190,6 +192,17 @@ export class KvCache {
     this.buffers.dispose();
   }
 
+  /** Room in the pool for this many tokens: all there is from the start, but where it takes several segments. */
+  #growTo(tokens: number): void {
+    const { policy, plan } = this;
+    if (!this.buffers.grow(plan.shape.layers * pagesForAll(policy, plan.layout, plan.shape, tokens))) return;
+    this.#attention = this.#bindLayers();
+    if (!this.#ring) return;
+    this.#ring.dispose();
+    this.#ring = undefined;
+    this.beginDecoding();
+  }
+
   #freePrompt(): void {
     this.#prompt?.dispose();
     this.gpu.destroyBuffer(this.#ringFill?.params);
@@ -223,8 +236,13 @@ export class KvCache {
     };
   }
 
-  #bindAttention(layer: number, { step, rotated, output }: DecodeBuffers): AttentionOps {
+  #bindLayers(): readonly AttentionOps[] {
+    return Array.from({ length: this.plan.shape.layers }, (_, layer) => this.#bindAttention(layer));
+  }
+
+  #bindAttention(layer: number): AttentionOps {
     const { gpu, buffers, plan } = this;
+    const { step, rotated, output } = this.decode;
     const { geometry, units } = plan;
     const shared = { info: buffers.info, step, table: buffers.table(layer), partials: buffers.partials };
     return {

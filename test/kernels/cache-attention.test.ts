@@ -90,6 +90,26 @@ test.each(budgeted)("%s in three segments of the pool, prompt and ring", async (
   bench.dispose();
 });
 
+test.each([
+  ["full", 230_000],
+  ["uniform-4", 150_000],
+] as const)("%s: a segment of the pool is made when its first page is needed, not before", async (policy, segmentBytes) => {
+  const bench = new CacheBench(gpu, smol, policy, { tokens: 400, segmentBytes });
+  const { buffers } = bench.cache;
+  const segments = (): number => buffers.pool.filter(({ size }) => size >= buffers.plan.layout.pageBytes).length;
+  expect(buffers.pool.length).toBe(3);
+  await bench.prompt(100);
+  const bytes = [bench.cache.bytes];
+  expect(segments()).toBe(1);
+  for (let i = 0; i < 290; i++) {
+    for (const { got, stored } of await bench.append(undefined, i % 16 === 0)) expectClose(got, stored, tolerances.cacheAttention);
+    if (bench.cache.bytes !== bytes.at(-1)) bytes.push(bench.cache.bytes);
+  }
+  expect(segments()).toBe(3);
+  expect(bytes.length).toBe(3); // grown twice
+  bench.dispose();
+});
+
 test("more than eight query heads share a kv head", async () => {
   const bench = new CacheBench(gpu, { D: 32, G: 1, group: 9 }, "uniform-8", { tokens: 181 });
   await bench.prompt(180);
