@@ -29,7 +29,7 @@ fn rotated(head: u32, word: u32, position: u32) -> vec2f {
 
 /** Beyond f16's largest number pack2x16float may return anything. */
 fn packed(pair: vec2f) -> u32 {
-  return pack2x16float(clamp(pair, vec2f(-65504.0), vec2f(65504.0)));
+  return pack2x16float(nearestHalf(clamp(pair, vec2f(-65504.0), vec2f(65504.0))));
 }
 
 @compute @workgroup_size(WG)

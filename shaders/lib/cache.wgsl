@@ -1,4 +1,4 @@
-// cache: what every kernel of the paged cache shares. Needs the literals D (head size) and G (kv heads).
+// cache: what every kernel of the paged cache shares. Needs lib/half.wgsl and the literals D (head size) and G (kv heads).
 
 struct Format {
   keyBits: u32,
@@ -36,13 +36,6 @@ const T_BUDGET = 0u;
 const T_USED = 1u;
 const T_LAYER = 2u;
 const T_HEADER = 4u;
-
-// The nearest f16 of each, as f32: packing it is then exact. pack2x16float itself may round either way, and on llvmpipe it does so
-// differently from unpack2x16float(pack2x16float(x)), which compilers fold.
-fn nearestHalf(x: vec2f) -> vec2f {
-  let bits = bitcast<vec2u>(x);
-  return bitcast<vec2f>((bits + 0xFFFu + ((bits >> vec2u(13u)) & vec2u(1u))) & vec2u(0xFFFFE000u));
-}
 
 // A slot's last word: position in 20 bits, importance in 12 (log2, 1/128 octave, from 2^-28).
 fn packMeta(position: u32, importance: f32) -> u32 {

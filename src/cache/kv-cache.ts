@@ -31,6 +31,8 @@ export interface RowScores {
   /** Before the submit whose compression reads them: the next token's position. */
   prepare?(position: number): void;
   record?(recorder: Recorder, layer: number): void;
+  /** Takes in the queries of the token being decoded. */
+  observe?(recorder: Recorder, layer: number): void;
 }
 
 /** Buffers of a decoding step that the cache reads and writes. */
@@ -39,6 +41,9 @@ export interface DecodeBuffers {
   readonly rotated: GPUBuffer; // (H * D) f32
   readonly output: GPUBuffer; // (H * D) f32
 }
+
+/** One token in so many adds its queries to the statistics that score the ring: neighbours hardly differ, and each costs a dispatch a layer. */
+const OBSERVED = 4;
 
 interface AttentionOps {
   readonly attend: ReturnType<typeof bindCacheAttention>;
@@ -179,9 +184,10 @@ export class KvCache {
     this.#hasMeans = true;
   }
 
-  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches. */
+  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; one more where its queries are observed. */
   recordAttention(recorder: Recorder, layer: number): void {
     const ops = this.#attention[layer];
+    if (this.#tokens % OBSERVED === 0) this.#ringScores?.observe?.(recorder, layer);
     ops?.attend.record(recorder);
     ops?.merge.record(recorder);
   }

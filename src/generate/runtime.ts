@@ -1,6 +1,6 @@
 // runtime: what every request of a loaded engine shares, and what generate and score both do with a prompt.
 
-import { readCache } from "../cache/cache-report";
+import { readMap, readUsage } from "../cache/cache-report";
 import { fullBytesPerToken } from "../cache/page-layout";
 import type { CacheMap, KvReport, PerToken, Prompt, Timings } from "../engine-types";
 import { EngineError } from "../errors";
@@ -66,9 +66,13 @@ export function checkFrom(from: number, least: number, most: number): number {
 /** Memory of a sequence as it is now, and its map if asked for. Reads the tables back. */
 export async function reportKv(runtime: Runtime, sequence: Sequence, peakBytes: number, withMap: boolean): Promise<{ kv: KvReport; cacheMap?: CacheMap }> {
   const { config } = runtime.transformer;
-  const { map, bytesByFormat, slotsKept, slotsEvicted } = await readCache(runtime.transformer.gpu, sequence.cache);
+  const { gpu } = runtime.transformer;
+  const { bytesByFormat, slotsKept, slotsEvicted } = await readUsage(gpu, sequence.cache);
   const fullBytes = sequence.cache.tokens * fullBytesPerToken(config);
-  return { kv: { bytes: sequence.cache.bytes, fullBytes, peakBytes, bytesByFormat, slotsKept, slotsEvicted }, ...(withMap ? { cacheMap: map } : {}) };
+  return {
+    kv: { bytes: sequence.cache.bytes, fullBytes, peakBytes, bytesByFormat, slotsKept, slotsEvicted },
+    ...(withMap ? { cacheMap: await readMap(gpu, sequence.cache) } : {}),
+  };
 }
 
 /** Speeds. Decoding is counted between the first and the last token: (n - 1) / (t_last - t_first). */

@@ -1,6 +1,7 @@
 // cache-kernel: what the wrappers of the paged cache's shaders share: literals, libraries, and the pool's bindings.
 
 import cacheLib from "../../shaders/lib/cache.wgsl?raw";
+import halfLib from "../../shaders/lib/half.wgsl?raw";
 import poolRead from "../../shaders/lib/pool-read.wgsl?raw";
 import poolRead3 from "../../shaders/lib/pool-read-3.wgsl?raw";
 import poolWrite from "../../shaders/lib/pool-write.wgsl?raw";
@@ -53,7 +54,7 @@ export function bindCacheKernel(gpu: Gpu, geometry: CacheGeometry, spec: CacheKe
   const poolBindings: Binding[] = pool ? Array<Binding>(several ? MOST_SEGMENTS : 1).fill(pool.access) : [];
   const kernel = gpu.kernels.get({
     name: spec.name,
-    code: [cacheLib, ...spec.code, ...poolCode],
+    code: [halfLib, cacheLib, ...spec.code, ...poolCode],
     bindings: [...spec.bindings, ...poolBindings],
     literals: {
       D: geometry.headSize,

@@ -15,8 +15,6 @@ import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/
 import type { PromptTarget } from "./prefill";
 import type { Transformer } from "./transformer";
 
-let sequences = 0;
-
 /** A cache with everything its policy needs, from the first token to the last. */
 export class Sequence {
   readonly policy: Policy;
@@ -48,7 +46,7 @@ export class Sequence {
       };
     this.fullBytes = tokens * fullBytesPerToken(config);
     const bytes = needsBudget(policy) ? budgetBytes(options.budget, this.fullBytes) : undefined;
-    const owner = `Sequence${sequences++}`;
+    const owner = transformer.nameSequence();
     try {
       this.cache = this.#createCache(owner, tokens, bytes);
     } catch (error) {
@@ -123,6 +121,7 @@ export class Sequence {
         step.write({ tokens: 1, firstPosition: position, ringLength: ringSlots });
       },
       record: (recorder, layer) => scorer.score(recorder, layer),
+      observe: (recorder, layer) => scorer.observe(recorder, layer),
     };
   }
 }

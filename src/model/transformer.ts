@@ -57,6 +57,7 @@ export class Transformer {
   readonly #gated: GPUBuffer; // (chunk, ffn) f32
   readonly #rope: GPUBuffer; // (context, D/2) vec2f: cos, sin
   readonly #decode: readonly LayerOps[];
+  #sequences = 0;
   #prompts = 0;
 
   constructor(
@@ -80,6 +81,11 @@ export class Transformer {
     gpu.write(this.#rope, 0, ropeTable(config, context));
     this.#decode = weights.layers.map((layer) => this.#bindLayer(layer, this.hidden, bindMatvec));
     this.bindHead(this.logits); // compiles the head with everything else
+  }
+
+  /** A name for the next sequence, under which the byte ledger keeps its buffers. */
+  nameSequence(): string {
+    return `Sequence${this.#sequences++}`;
   }
 
   /** What the cache's attention reads and writes while decoding. */
