@@ -31,7 +31,9 @@ for (const { name, file, tolerance, decodeTokens } of MODELS) {
 
     beforeAll(async () => {
       gpu = await testGpu();
-      model = await loadModel(gpu, await fileSource(file), { sha256: golden.sha256, verify: true });
+      const source = await fileSource(file);
+      model = await loadModel(gpu, source, { sha256: golden.sha256, verify: true });
+      await source.close?.();
       transformer = new Transformer(gpu, model.config, model.weights, 1024);
       await gpu.kernels.ready();
     }, 120_000);
