@@ -35,6 +35,7 @@ struct CacheInfo {
 const T_BUDGET = 0u;
 const T_USED = 1u;
 const T_LAYER = 2u;
+const T_RING = 3u;     // position of the oldest token in the ring; nothing below the sinks' number
 const T_HEADER = 4u;
 
 // A slot's last word: position in 20 bits, importance in 12 (log2, 1/128 octave, from 2^-28).
