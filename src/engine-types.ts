@@ -1,13 +1,59 @@
 // engine-types: the engine's public words. Types only: the page, the worker, Node and the engine all speak them.
 
+import type { PresetName } from "./policy/presets";
+
+export type { PresetName };
+
 /** Formats a slot can have, by bits of key and value. */
 export type FormatName = "k16v16" | "k8v8" | "k8v4" | "k4v4" | "k4v2" | "k2v2";
 
-export type PresetName = "full" | "expected-attention" | "uniform-8" | "uniform-4" | "rate-distortion";
+/** Methods that say how much a slot will matter (src/policy/scorers). */
+export type ScoreName =
+  | "expected-attention"
+  | "ensemble"
+  | "attention-history"
+  | "h2o"
+  | "snapkv"
+  | "defensive"
+  | "critical"
+  | "tova"
+  | "streaming-llm"
+  | "knorm"
+  | "keydiff"
+  | "lagkv"
+  | "value-norm"
+  | "random"
+  | "kvzip"
+  | "r-kv"
+  | "qfilter";
+
+/** A method and its settings; what is left out is the paper's own. Each method's file says which it reads. */
+export interface ScoreSpec {
+  readonly kind: ScoreName | "none";
+  /** Positions to come over which RoPE is averaged. */
+  readonly futurePositions?: number;
+  /** Added to attention before it is multiplied by the value's norm. */
+  readonly epsilon?: number;
+  readonly valueNorm?: boolean;
+  /** Last queries of the prompt that are looked at. */
+  readonly window?: number;
+  /** Neighbouring positions that share their scores, odd; and how. */
+  readonly pool?: number;
+  readonly poolKind?: "max" | "mean";
+  /** What counts of the attention of several queries. */
+  readonly reduce?: "mean" | "max";
+  /** Weight of a query over that of the next one, above 0, at most 1. */
+  readonly decay?: number;
+  /** Tokens that are judged together, by the best of them. */
+  readonly block?: number;
+  /** Part of importance against redundancy, 0 to 1. */
+  readonly lambda?: number;
+  readonly seed?: number;
+}
 
 /** Four independent choices (design: score, budget, precision, schedule), all optional but `precision`. */
 export interface PolicySpec {
-  readonly score?: { readonly kind: "none" | "expected-attention" | "ensemble"; readonly futurePositions?: number; readonly epsilon?: number };
+  readonly score?: ScoreSpec;
   /** Who gets how much: every head the same, heads of a layer compete (AdaKV, safeguard 0.2), or layers get shares from a table and heads compete. */
   readonly budget?: { readonly kind: "uniform" | "ada" | "shares"; readonly safeguard?: number };
   readonly precision: {

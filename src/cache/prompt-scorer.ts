@@ -1,5 +1,6 @@
-// prompt-scorer: importance of a prompt's slots, layer after layer, from the queries and keys of the prefill, all on the GPU.
-// Leaves to others: what to do with importance (compression), and scoring of tokens that come later (ring-scorer.ts).
+// prompt-scorer: runs a method's statistics and scores over a prompt, layer after layer, from the queries and keys of the prefill, all on the GPU.
+// Makes each statistic once, whichever parts of a method ask for it. Leaves to others: what a score is (src/policy/scorers), what to do
+// with importance (compression), scores of tokens that come later (ring-scorer.ts).
 
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -7,7 +8,6 @@ import type { BufferRole } from "../gpu/ledger";
 import type { Op, Recorder } from "../gpu/recorder";
 import { expectedAttention } from "../kernels/expected-attention";
 import { groupMoments } from "../kernels/group-moments";
-import { importance } from "../kernels/importance";
 import { keyDiversity } from "../kernels/key-diversity";
 import { meanKey } from "../kernels/mean-key";
 import { queryMoments } from "../kernels/query-moments";
@@ -16,20 +16,8 @@ import { createScoreParams, type KeyStorage, momentsLayout, type ScoringDims, WI
 import { slotNorms } from "../kernels/slot-norms";
 import { windowAttention } from "../kernels/window-attention";
 import { windowNormalizers } from "../kernels/window-normalizers";
+import type { ChunkOp, PromptView, ReceivedSpec, ScoreOptions, Scorer } from "../policy/scorers/scorer";
 import { futureRotation } from "./future-rotation";
-
-export interface ScoreOptions {
-  /** expected-attention: kvpress's score. ensemble: EA/4 + SnapKV/4 + key diversity/2, sum 1 over a head's slots (methods.md 10.3). */
-  readonly kind: "expected-attention" | "ensemble";
-  /** Positions to come over which RoPE is averaged, e.g. 512. */
-  readonly futurePositions: number;
-  /** First positions, left out of statistics and scores. */
-  readonly sinks: number;
-  /** Added to the expected attention before the value norm; expected-attention only. */
-  readonly epsilon: number;
-  /** Multiply by |v|; expected-attention only (a cost rule has its own value energy). */
-  readonly valueNorm: boolean;
-}
 
 export interface PromptBuffers {
   /** Tokens and rows of the chunk whose queries are gathered (StepBuffer). */
@@ -48,65 +36,59 @@ export interface PromptBuffers {
 }
 
 /**
- * Scores one prompt: per layer begin(), gather() after every chunk's rope, finish(). Holds 4 (H + 6G) bytes a token and per-model scratch.
+ * Scores one prompt: per layer begin(), gather() after every chunk's rope, finish().
  * Await gpu.kernels.ready() between making one and its first use.
  */
-export class PromptScorer {
+export class PromptScorer implements PromptView {
+  readonly params: GPUBuffer;
+  readonly tokens: number;
+  readonly capacity: number;
+  readonly keys: BufferView;
+  readonly values: BufferView;
+  readonly storage: KeyStorage;
   readonly importance: GPUBuffer; // (G, promptTokens) f32; sinks' entries mean nothing
   readonly queryEnergy: GPUBuffer; // (G) f32: mean |q|^2 over the group's queries past the sinks
   readonly moments: GPUBuffer; // (G, 7 D/2 + 4) f32 of the layer last finished; see shaders/lib/moments-record.wgsl
+  readonly layer: GPUBuffer;
   readonly #created: GPUBuffer[] = [];
-  readonly #pivot: GPUBuffer; // (H, D) f32
-  readonly #sums: GPUBuffer; // (H, D + 1, D) f32
-  readonly #window: GPUBuffer; // (32, H, D) f32
-  readonly #gather: Op;
-  readonly #finish: readonly Op[];
+  readonly #statistics = new Map<string, BufferView>();
+  readonly #chunks: ChunkOp[] = [];
+  readonly #finish: Op[] = [];
   #layer = 0;
-  #pivoted = false;
 
   constructor(
-    private readonly gpu: Gpu,
-    private readonly dims: ScoringDims,
+    readonly gpu: Gpu,
+    readonly dims: ScoringDims,
+    scorer: Pick<Scorer, "prompt">,
     private readonly options: ScoreOptions,
     private readonly buffers: PromptBuffers,
   ) {
-    const { heads, kvHeads, headSize } = dims;
-    const { promptTokens, owner } = buffers;
-    this.importance = this.#create("importance", kvHeads * promptTokens, "staging");
-    this.queryEnergy = this.#create("queryEnergy", kvHeads);
-    this.moments = this.#create("moments", kvHeads * momentsLayout(dims).floats);
-    this.#pivot = this.#create("pivot", heads * headSize);
-    this.#sums = this.#create("sums", heads * (headSize + 1) * headSize);
-    this.#window = this.#create("window", WINDOW * heads * headSize);
-    const params = createScoreParams(gpu, owner, { tokens: promptTokens, sinks: options.sinks, capacity: buffers.capacity, epsilon: options.epsilon });
-    this.#created.push(params);
-    this.#gather = queryMoments(gpu, dims, { step: buffers.step, params, qkv: buffers.qkv, pivot: this.#pivot, sums: this.#sums });
-    this.#finish = this.#scoringOps(params);
+    const { kvHeads } = dims;
+    const { promptTokens, owner, capacity, keys, values, keyStorage = "f16" } = buffers;
+    [this.tokens, this.capacity, this.keys, this.values, this.storage] = [promptTokens, capacity, keys, values, keyStorage];
+    this.importance = this.create("importance", kvHeads * promptTokens, "staging");
+    this.queryEnergy = this.create("queryEnergy", kvHeads);
+    this.moments = this.create("moments", kvHeads * momentsLayout(dims).floats);
+    this.params = createScoreParams(gpu, owner, { tokens: promptTokens, sinks: options.sinks, capacity, epsilon: options.epsilon });
+    this.layer = gpu.createBuffer(`${owner}.layer`, 16, "staging", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, owner });
+    this.#created.push(this.params, this.layer);
+    scorer.prompt(this, options);
+    this.pooledMoments(); // for decoding, and E|q|^2 for the choice of bits
   }
 
-  /** Start of a layer: forgets the last one's sums. */
+  /** Start of a layer: forgets the last one's sums. Between submits. */
   begin(recorder: Recorder, layer = 0): void {
     this.#layer = layer;
-    this.#pivoted = false;
-    recorder.clear(this.#sums);
-    recorder.clear(this.#pivot);
+    this.gpu.write(this.layer, 0, new Uint32Array([layer]));
+    for (const op of this.#chunks) op.begin?.(recorder);
   }
 
-  /** Takes in the queries of prompt rows first..first + tokens - 1, which stand in qkv and rotated from row 0 on; `step` must say the same. */
-  gather(recorder: Recorder, tokens: number, first: number): void {
-    const { heads, kvHeads, headSize } = this.dims;
-    const { qkv, rotated, promptTokens } = this.buffers;
-    const row = heads * headSize * 4;
-    const end = first + tokens;
-    if (end > this.options.sinks) {
-      if (!this.#pivoted) recorder.copy(qkv, Math.max(0, this.options.sinks - first) * (heads + 2 * kvHeads) * headSize * 4, this.#pivot, 0, row);
-      this.#pivoted = true;
-      this.#gather.record(recorder);
-    }
-    const windowStart = Math.max(0, promptTokens - WINDOW);
-    const from = Math.max(first, windowStart);
-    if (this.options.kind === "ensemble" && end > from)
-      recorder.copy(rotated, (from - first) * row, this.#window, (from - windowStart) * row, (end - from) * row);
+  /**
+   * Takes in the queries of prompt rows first..first + tokens - 1, which stand in qkv and rotated from row 0 on; `step` must say the same.
+   * @param replay they are those of a replay, whose rows follow the prompt's
+   */
+  gather(recorder: Recorder, tokens: number, first: number, replay = false): void {
+    for (const op of this.#chunks) op.record(recorder, tokens, first, replay);
   }
 
   /** End of a layer: writes importance, queryEnergy and moments from what was gathered and the keys and values. */
@@ -120,42 +102,137 @@ export class PromptScorer {
     for (const buffer of this.#created.splice(0)) this.gpu.destroyBuffer(buffer);
   }
 
-  #scoringOps(params: GPUBuffer): Op[] {
-    const { gpu, dims } = this;
-    const { heads, kvHeads, headSize, rope } = dims;
-    const { keys, values, promptTokens: tokens, keyStorage: storage = "f16" } = this.buffers;
-    const { futurePositions, valueNorm } = this.options;
-    const ensemble = this.options.kind === "ensemble";
-    const [pivot, sums, moments, queries] = [this.#pivot, this.#sums, this.moments, this.#window];
-    const rotation = this.#create("rotation", headSize);
-    gpu.write(rotation, 0, Float32Array.from(futureRotation(rope, headSize, tokens, futurePositions)));
-    const mean = this.#create("mean", heads * headSize);
-    const triangle = this.#create("triangle", heads * headSize * headSize);
-    const norms = this.#create("norms", 2 * kvHeads * tokens, "staging");
-    const terms = this.#create("terms", 2 * kvHeads * tokens, "staging");
-    const logits = this.#create("logits", heads * tokens, "staging");
-    const received = this.#create("received", ensemble ? kvHeads * tokens : 1, "staging");
-    const normalizers = this.#create("normalizers", WINDOW * heads);
-    const window = [
-      windowNormalizers(gpu, dims, { params, queries, keys, normalizers, tokens, storage }),
-      windowAttention(gpu, dims, { params, queries, keys, normalizers, received, tokens, storage }),
-    ];
-    return [
-      rotateMoments(gpu, dims, { params, pivot, sums, rotation, mean, triangle }),
-      groupMoments(gpu, dims, { params, pivot, sums, moments, queryEnergy: this.queryEnergy }),
-      slotNorms(gpu, dims, { params, keys, values, norms, tokens, storage }),
-      meanKey(gpu, dims, { params, keys, norms, moments, storage }),
-      expectedAttention(gpu, dims, { params, keys, mean, triangle, logits, tokens, storage }),
-      keyDiversity(gpu, dims, { params, keys, moments, rotation, terms, tokens, storage }),
-      ...(ensemble ? window : []),
-      importance(gpu, dims, { params, logits, norms, terms, received, moments, importance: this.importance, ensemble, valueNorm }),
-    ];
+  add(op: Op): void {
+    this.#finish.push(op);
   }
 
-  #create(part: string, floats: number, role: BufferRole = "scratch"): GPUBuffer {
+  addToChunks(op: ChunkOp): void {
+    this.#chunks.push(op);
+  }
+
+  create(part: string, floats: number, role: BufferRole = "scratch"): GPUBuffer {
     const { owner } = this.buffers;
     const buffer = this.gpu.createBuffer(`${owner}.${part}`, floats * 4, role, { owner });
     this.#created.push(buffer);
     return buffer;
+  }
+
+  pooledMoments(): BufferView {
+    return this.#once("moments", () => {
+      const { gpu, dims, params, moments, queryEnergy } = this;
+      this.add(groupMoments(gpu, dims, { params, pivot: this.#pivot(), sums: this.#sums(), moments, queryEnergy }));
+      return moments;
+    });
+  }
+
+  norms(): BufferView {
+    return this.#once("norms", () => {
+      const { gpu, dims, params, keys, values, tokens, storage } = this;
+      const norms = this.create("norms", 2 * dims.kvHeads * tokens, "staging");
+      this.add(slotNorms(gpu, dims, { params, keys, values, norms, tokens, storage }));
+      return norms;
+    });
+  }
+
+  expectedLogits(): BufferView {
+    return this.#once("logits", () => {
+      const { gpu, dims, params, keys, tokens, storage } = this;
+      const { heads, headSize } = dims;
+      const mean = this.create("mean", heads * headSize);
+      const triangle = this.create("triangle", heads * headSize * headSize);
+      const logits = this.create("logits", heads * tokens, "staging");
+      this.add(rotateMoments(gpu, dims, { params, pivot: this.#pivot(), sums: this.#sums(), rotation: this.#rotation(), mean, triangle }));
+      this.add(expectedAttention(gpu, dims, { params, keys, mean, triangle, logits, tokens, storage }));
+      return logits;
+    });
+  }
+
+  keyTerms(): BufferView {
+    return this.#once("terms", () => {
+      const { gpu, dims, params, keys, tokens, storage } = this;
+      const [moments, norms, rotation] = [this.pooledMoments(), this.norms(), this.#rotation()];
+      const terms = this.create("terms", 2 * dims.kvHeads * tokens, "staging");
+      this.add(meanKey(gpu, dims, { params, keys, norms, moments, storage }));
+      this.add(keyDiversity(gpu, dims, { params, keys, moments, rotation, terms, tokens, storage }));
+      return terms;
+    });
+  }
+
+  received(spec: ReceivedSpec): BufferView {
+    return this.#once(`received ${JSON.stringify(spec)}`, () => this.#windowAttention());
+  }
+
+  /** Mean of the queries seen first, from which deviations are summed: (H, D). */
+  #pivot(): BufferView {
+    this.#sums();
+    return this.#once("pivot", () => this.create("pivot", this.dims.heads * this.dims.headSize));
+  }
+
+  /** Sums of the queries' products and of the queries, less the pivot: (H, D + 1, D). */
+  #sums(): BufferView {
+    return this.#once("sums", () => {
+      const { gpu, dims, params } = this;
+      const { heads, kvHeads, headSize } = dims;
+      const { step, qkv, promptTokens } = this.buffers;
+      const sums = this.create("sums", heads * (headSize + 1) * headSize);
+      const pivot = this.create("pivot", heads * headSize);
+      this.#statistics.set("pivot", pivot);
+      const gather = queryMoments(gpu, dims, { step, params, qkv, pivot, sums });
+      const row = heads * headSize * 4;
+      let pivoted = false;
+      this.addToChunks({
+        begin: (recorder) => {
+          pivoted = false;
+          recorder.clear(sums);
+          recorder.clear(pivot);
+        },
+        record: (recorder, tokens, first) => {
+          if (first + tokens <= this.options.sinks || first >= promptTokens) return;
+          if (!pivoted) recorder.copy(qkv, Math.max(0, this.options.sinks - first) * (heads + 2 * kvHeads) * headSize * 4, pivot, 0, row);
+          pivoted = true;
+          gather.record(recorder);
+        },
+      });
+      return sums;
+    });
+  }
+
+  #rotation(): BufferView {
+    return this.#once("rotation", () => {
+      const { headSize, rope } = this.dims;
+      const rotation = this.create("rotation", headSize);
+      this.gpu.write(rotation, 0, Float32Array.from(futureRotation(rope, headSize, this.tokens, this.options.futurePositions)));
+      return rotation;
+    });
+  }
+
+  #windowAttention(): BufferView {
+    const { gpu, dims, params, keys, tokens, storage } = this;
+    const { heads, kvHeads, headSize } = dims;
+    const { rotated } = this.buffers;
+    const queries = this.create("window", WINDOW * heads * headSize); // (32, H, D)
+    const received = this.create("received", kvHeads * tokens, "staging");
+    const normalizers = this.create("normalizers", WINDOW * heads);
+    const row = heads * headSize * 4;
+    const start = Math.max(0, tokens - WINDOW);
+    this.addToChunks({
+      record: (recorder, count, first) => {
+        const from = Math.max(first, start);
+        const end = Math.min(first + count, tokens);
+        if (end > from) recorder.copy(rotated, (from - first) * row, queries, (from - start) * row, (end - from) * row);
+      },
+    });
+    this.add(windowNormalizers(gpu, dims, { params, queries, keys, normalizers, tokens, storage }));
+    this.add(windowAttention(gpu, dims, { params, queries, keys, normalizers, received, tokens, storage }));
+    return received;
+  }
+
+  /** A statistic by its name: made when first asked for. */
+  #once(name: string, make: () => BufferView): BufferView {
+    const known = this.#statistics.get(name);
+    if (known) return known;
+    const made = make();
+    this.#statistics.set(name, made);
+    return made;
   }
 }

@@ -1,14 +1,13 @@
-// ring-scorer: importance of the tokens in the ring when they are compressed while decoding, on the scale of the prompt's scores, from the
-// condensed moments a PromptScorer left behind; and keeps those moments following the queries of the text being written.
+// ring-scorer: runs a method's scores over the tokens in the ring when they are compressed while decoding; and keeps the condensed moments that
+// a PromptScorer left behind following the queries of the text being written. Leaves to others: what a score is (src/policy/scorers).
 
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Op, Recorder } from "../gpu/recorder";
-import { ringScores } from "../kernels/ring-scores";
 import { type KeyStorage, momentsLayout, type ScoringDims } from "../kernels/scoring";
 import { updateMoments } from "../kernels/update-moments";
+import type { ScoreOptions, Scorer } from "../policy/scorers/scorer";
 import { futureRotation } from "./future-rotation";
-import type { ScoreOptions } from "./prompt-scorer";
 
 /** Tokens that count towards the running query statistics at most: older ones fade with this time constant. */
 const MEMORY_TOKENS = 1024;
@@ -35,17 +34,17 @@ export class RingScorer {
   constructor(
     private readonly gpu: Gpu,
     private readonly dims: ScoringDims,
+    scorer: Pick<Scorer, "ring">,
     private readonly options: ScoreOptions,
     buffers: RingBuffers,
   ) {
     const { step, qkv, ringSlots: slots, owner, keyStorage: storage = "f16" } = buffers;
-    const { valueNorm, epsilon } = options;
     const { layerBytes, floats } = momentsLayout(dims);
     this.importance = gpu.createBuffer(`${owner}.ringImportance`, dims.kvHeads * slots * 4, "scratch", { owner });
     this.#rotation = gpu.createBuffer(`${owner}.ringRotation`, dims.headSize * 4, "scratch", { owner });
     const momentsOf = (layer: number): BufferView => ({ buffer: buffers.moments, offset: layer * layerBytes, size: dims.kvHeads * floats * 4 });
-    const shared = { step, rotation: this.#rotation, importance: this.importance, slots, ensemble: options.kind === "ensemble", valueNorm, epsilon, storage };
-    this.#score = buffers.layers.map(({ keys, values }, layer) => ringScores(gpu, dims, { ...shared, keys, values, moments: momentsOf(layer) }));
+    const shared = { gpu, dims, step, slots, storage, rotation: this.#rotation, importance: this.importance, received: undefined };
+    this.#score = buffers.layers.map(({ keys, values }, layer) => scorer.ring({ ...shared, layer, keys, values, moments: momentsOf(layer) }, options));
     this.#observe = buffers.layers.map((_, layer) => updateMoments(gpu, dims, { qkv, moments: momentsOf(layer), limit: MEMORY_TOKENS }));
   }
 

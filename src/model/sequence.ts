@@ -5,13 +5,15 @@ import type { CacheBuffers } from "../cache/cache-buffers";
 import { planCache } from "../cache/cache-buffers";
 import { KvCache, type RowScores } from "../cache/kv-cache";
 import { fullBytesPerToken } from "../cache/page-layout";
-import { PromptScorer, type ScoreOptions } from "../cache/prompt-scorer";
+import { type PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
 import { RingScorer } from "../cache/ring-scorer";
 import { energyOffset, statisticsBytesPerLayer } from "../cache/statistics";
 import type { CacheOptions } from "../engine-types";
 import { StepBuffer } from "../gpu/step";
 import { layerShares } from "../policy/layer-shares";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
+import { scorerByName } from "../policy/scorers";
+import type { ScoreOptions } from "../policy/scorers/scorer";
 import type { PromptTarget } from "./prefill";
 import type { Transformer } from "./transformer";
 
@@ -21,7 +23,6 @@ export class Sequence {
   readonly cache: KvCache;
   /** Bytes of the full 16-bit cache for every token this sequence may hold. */
   readonly fullBytes: number;
-  readonly #scoreOptions: ScoreOptions | undefined;
   #ringScorer: RingScorer | undefined;
   #ringStep: StepBuffer | undefined;
   #promptScorer: PromptScorer | undefined;
@@ -35,15 +36,6 @@ export class Sequence {
     const { config } = transformer;
     const policy = resolvePolicy(options.policy);
     this.policy = policy;
-    const { kind } = policy.score;
-    if (kind !== "none")
-      this.#scoreOptions = {
-        kind,
-        futurePositions: policy.score.futurePositions,
-        sinks: policy.sinks,
-        epsilon: policy.score.epsilon,
-        valueNorm: policy.score.valueNorm,
-      };
     this.fullBytes = tokens * fullBytesPerToken(config);
     const bytes = needsBudget(policy) ? budgetBytes(options.budget, this.fullBytes) : undefined;
     const owner = transformer.nameSequence();
@@ -59,7 +51,7 @@ export class Sequence {
   target(): PromptTarget {
     return {
       cache: this.cache,
-      ...(this.#scoreOptions ? { score: (buffers) => this.#scorePrompt(buffers) } : {}),
+      ...(this.policy.score ? { score: (buffers) => this.#scorePrompt(buffers) } : {}),
     };
   }
 
@@ -77,17 +69,17 @@ export class Sequence {
     const plan = planCache(gpu, config, policy, {
       tokens,
       layerShares: policy.layerShares ? layerShares(config, (bytes ?? this.fullBytes) / this.fullBytes) : Array<number>(config.layers).fill(1 / config.layers),
-      statisticsBytesPerLayer: this.#scoreOptions ? statisticsBytesPerLayer(config) : 0,
+      statisticsBytesPerLayer: policy.score ? statisticsBytesPerLayer(config) : 0,
       owner,
       ...(bytes === undefined ? {} : { budgetBytes: bytes }),
     });
-    return new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, this.#scoreOptions ? (buffers) => this.#scoreRing(buffers) : undefined);
+    return new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, policy.score ? (buffers) => this.#scoreRing(buffers) : undefined);
   }
 
-  #scorePrompt(buffers: Omit<ConstructorParameters<typeof PromptScorer>[3], "owner" | "momentsTarget">): PromptScorer {
+  #scorePrompt(buffers: Omit<PromptBuffers, "owner" | "momentsTarget">): PromptScorer {
     const { gpu, config } = this.transformer;
-    if (!this.#scoreOptions) throw new TypeError("This policy has no score.");
-    this.#promptScorer = new PromptScorer(gpu, config, this.#scoreOptions, {
+    const options = this.#requireScore();
+    this.#promptScorer = new PromptScorer(gpu, config, scorerByName(options.kind), options, {
       ...buffers,
       owner: this.cache.plan.owner,
       momentsTarget: this.cache.buffers.statistics,
@@ -98,12 +90,12 @@ export class Sequence {
   /** Scores of the ring's rows, sinks included in the rows but never judged. */
   #scoreRing(buffers: CacheBuffers): RowScores {
     const { gpu, config, decodeBuffers } = this.transformer;
-    if (!this.#scoreOptions) throw new TypeError("This policy has no score.");
+    const options = this.#requireScore();
     const { ringSlots, shape, owner } = buffers.plan;
     const step = new StepBuffer(gpu, owner);
     this.#ringStep = step;
     const layers = Array.from({ length: shape.layers }, (_, layer) => ({ keys: buffers.ringKeys(layer), values: buffers.ringValues(layer) }));
-    const scorer = new RingScorer(gpu, config, this.#scoreOptions, {
+    const scorer = new RingScorer(gpu, config, scorerByName(options.kind), options, {
       step: step.buffer,
       qkv: decodeBuffers.qkv,
       layers,
@@ -123,5 +115,10 @@ export class Sequence {
       record: (recorder, layer) => scorer.score(recorder, layer),
       observe: (recorder, layer) => scorer.observe(recorder, layer),
     };
+  }
+
+  #requireScore(): ScoreOptions {
+    if (!this.policy.score) throw new TypeError("This policy has no score.");
+    return this.policy.score;
   }
 }

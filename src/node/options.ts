@@ -3,6 +3,7 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Budget, CacheOptions, ModelSource, PolicySpec, PresetName, SamplingOptions } from "../engine-types";
 import { EngineError } from "../errors";
+import { PRESET_NAMES } from "../policy/presets";
 
 /** Where the prompt's words are; files are read later. */
 export type PromptSource =
@@ -67,7 +68,6 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
 } as const satisfies ParseArgsConfig["options"];
 
-const PRESETS: readonly PresetName[] = ["full", "expected-attention", "uniform-8", "uniform-4", "rate-distortion"];
 const FEATURES = ["shader-f16", "subgroups"] as const;
 const UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1 << 10, MiB: 1 << 20, GiB: 1 << 30, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9 };
 
@@ -116,7 +116,8 @@ export function parseBudget(text: string): Budget {
 
 /** A preset's name or a policy as JSON; its fields are checked where they are used, by the engine. */
 export function parsePolicy(text: string): PresetName | PolicySpec {
-  if (!text.trimStart().startsWith("{")) return PRESETS.find((name) => name === text) ?? bad("--policy", text, `${PRESETS.join(", ")}, or a JSON object`);
+  if (!text.trimStart().startsWith("{"))
+    return PRESET_NAMES.find((name) => name === text) ?? bad("--policy", text, `${PRESET_NAMES.join(", ")}, or a JSON object`);
   let spec: { readonly precision?: { readonly kind?: unknown } };
   try {
     spec = JSON.parse(text);

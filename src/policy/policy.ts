@@ -1,21 +1,18 @@
-// policy: the four choices, resolved. Presets by name, defaults filled in, everything checked once, here.
+// policy: the four choices, resolved: defaults filled in, everything checked once, here. Presets are in presets.ts.
 // Decides; never touches a buffer.
 
 import { FORMATS, type Format, formatByName } from "../cache/formats";
-import type { Budget, PolicySpec, PresetName } from "../engine-types";
+import type { Budget, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
-
-export interface ScoreOptions {
-  readonly kind: "none" | "expected-attention" | "ensemble";
-  readonly futurePositions: number;
-  readonly epsilon: number;
-  readonly valueNorm: boolean;
-}
+import { PRESET_NAMES, PRESETS } from "./presets";
+import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
+import type { ScoreOptions } from "./scorers/scorer";
 
 /** A policy with every field set. */
 export interface Policy {
   readonly name: string;
-  readonly score: ScoreOptions;
+  /** Absent where nothing is judged. */
+  readonly score?: ScoreOptions;
   /** Heads have thresholds of their own (uniform), or compete within a layer. */
   readonly perHead: boolean;
   /** Part of a layer's pages that is divided evenly before heads compete (AdaKV). */
@@ -45,23 +42,14 @@ const RECENCY = 0.25;
 
 export const MOST_PINNED = 4;
 
-/** The presets. Sources: kvpress's leaderboard entry for expected-attention; methods.md 10.3 for rate-distortion. */
-export const PRESETS: Readonly<Record<PresetName, PolicySpec>> = {
-  full: { precision: { kind: "uniform", format: "k16v16" } },
-  "uniform-8": { precision: { kind: "uniform", format: "k8v8" } },
-  "uniform-4": { precision: { kind: "uniform", format: "k4v4" } },
-  "expected-attention": { score: { kind: "expected-attention", epsilon: 0.01 }, budget: { kind: "ada" }, precision: { kind: "evict-only" } },
-  "rate-distortion": { score: { kind: "ensemble" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion" } },
-};
-
 /** True for policies that drop or choose bits, and so need a budget. */
 export function needsBudget(policy: Policy): boolean {
   return policy.mode !== "static";
 }
 
 export function resolvePolicy(policy: PresetName | PolicySpec = "full"): Policy {
-  const spec = typeof policy === "string" ? PRESETS[policy] : policy;
-  if (typeof spec?.precision?.kind !== "string") throw bad("policy", policy, `${Object.keys(PRESETS).join(", ")}, or an object with precision.kind`);
+  const spec: PolicySpec | undefined = typeof policy === "string" ? PRESETS[policy]?.spec : policy;
+  if (typeof spec?.precision?.kind !== "string") throw bad("policy", policy, `${PRESET_NAMES.join(", ")}, or an object with precision.kind`);
   const { kind, format } = spec.precision;
   const modes = { "evict-only": "tiers", uniform: "static", tiers: "tiers", "rate-distortion": "rate-distortion" } as const;
   const mode = modes[kind];
@@ -72,7 +60,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full"): Policy 
   if (!["uniform", "ada", "shares"].includes(budget)) throw bad("budget.kind", budget, "uniform, ada, shares");
   return {
     name: typeof policy === "string" ? policy : kind,
-    score,
+    ...(score ? { score } : {}),
     perHead: budget === "uniform",
     safeguard: within("budget.safeguard", spec.budget?.safeguard ?? (mode === "tiers" ? 0.2 : 0), 0, 1),
     layerShares: budget === "shares",
@@ -117,17 +105,32 @@ function resolveThresholds(spec: PolicySpec, formats: number): number[] {
   return [...given];
 }
 
-function resolveScore(spec: PolicySpec, mode: Policy["mode"]): ScoreOptions {
-  const kind = spec.score?.kind ?? (mode === "static" ? "none" : "ensemble");
-  if (!["none", "expected-attention", "ensemble"].includes(kind)) throw bad("score.kind", kind, "none, expected-attention, ensemble");
-  if (mode !== "static" && kind === "none") throw bad("score.kind", kind, "a score, as this precision drops or chooses bits by importance");
-  return {
-    kind: mode === "static" ? "none" : kind,
-    futurePositions: whole("score.futurePositions", spec.score?.futurePositions ?? 512, 1, 1 << 20),
-    epsilon: within("score.epsilon", spec.score?.epsilon ?? 0, 0, 1),
-    // The rate-distortion rule multiplies by the value's energy itself.
-    valueNorm: mode !== "rate-distortion" && kind === "expected-attention",
-  };
+function resolveScore(spec: PolicySpec, mode: Policy["mode"]): ScoreOptions | undefined {
+  const given: ScoreSpec = spec.score ?? { kind: mode === "static" ? "none" : "ensemble" };
+  const names = SCORERS.map(({ name }) => name);
+  if (given.kind !== "none" && !names.includes(given.kind)) throw bad("score.kind", given.kind, ["none", ...names].join(", "));
+  if (mode === "static") return undefined;
+  if (given.kind === "none") throw bad("score.kind", given.kind, "a score, as this precision drops or chooses bits by importance");
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options: ScoreOptions = { ...DEFAULTS, ...scorerByName(given.kind).defaults, ...set, kind: given.kind, sinks: spec.sinks ?? DEFAULTS.sinks };
+  checkScore(options);
+  // The rate-distortion rule multiplies by the value's energy itself.
+  return mode === "rate-distortion" ? { ...options, valueNorm: false } : options;
+}
+
+function checkScore(options: ScoreOptions): void {
+  for (const field of Object.keys(options)) if (field !== "kind" && !(field in DEFAULTS)) throw bad("score", field, Object.keys(DEFAULTS).join(", "));
+  whole("score.futurePositions", options.futurePositions, 1, 1 << 20);
+  whole("score.window", options.window, 1, 4096);
+  whole("score.block", options.block, 1, 1024);
+  whole("score.seed", options.seed, 0, 2 ** 32 - 1);
+  if (whole("score.pool", options.pool, 1, 255) % 2 === 0) throw bad("score.pool", options.pool, "an odd number");
+  within("score.epsilon", options.epsilon, 0, 1);
+  within("score.lambda", options.lambda, 0, 1);
+  within("score.decay", options.decay, 1e-3, 1);
+  if (!["max", "mean"].includes(options.poolKind)) throw bad("score.poolKind", options.poolKind, "max, mean");
+  if (!["max", "mean"].includes(options.reduce)) throw bad("score.reduce", options.reduce, "max, mean");
+  if (typeof options.valueNorm !== "boolean") throw bad("score.valueNorm", options.valueNorm, "true, false");
 }
 
 function resolvePinned(spec: PolicySpec): (readonly [number, number])[] {

@@ -2,7 +2,6 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { futureRotation } from "../../src/cache/future-rotation";
-import type { ScoreOptions } from "../../src/cache/prompt-scorer";
 import type { Gpu } from "../../src/gpu/device";
 import type { RopePairing } from "../../src/model/model-config";
 import { ensemble } from "../reference/ensemble";
@@ -22,13 +21,13 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.dispose());
 
-const attention: ScoreOptions = { kind: "expected-attention", futurePositions: 512, sinks: 4, epsilon: 0.02, valueNorm: true };
+const attention = { kind: "expected-attention", futurePositions: 512, sinks: 4, epsilon: 0.02, valueNorm: true } as const;
 
 describe("kvpress's own numbers", () => {
   const inputs = goldenInputs();
   const golden: ScoringCase = { dims: goldenDims, rope: goldenRope, ...inputs, rotated: rotateRows(inputs.queries, goldenRope, goldenDims) };
   const { T, G } = goldenDims;
-  const options: ScoreOptions = { ...attention, futurePositions: goldenFuture, epsilon: 0 };
+  const options = { ...attention, futurePositions: goldenFuture, epsilon: 0 };
 
   test.each([0, 0.02])("scores and keep-sets, epsilon %d", async (epsilon) => {
     const { importance } = await scorePrompt(gpu, golden, { ...options, epsilon }, { chunk: 10, storage: "f32" });

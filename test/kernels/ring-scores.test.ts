@@ -2,12 +2,13 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { futureRotation } from "../../src/cache/future-rotation";
-import type { ScoreOptions } from "../../src/cache/prompt-scorer";
 import { RingScorer } from "../../src/cache/ring-scorer";
 import type { Gpu } from "../../src/gpu/device";
 import { StepBuffer } from "../../src/gpu/step";
 import { momentsLayout } from "../../src/kernels/scoring";
 import type { RopePairing } from "../../src/model/model-config";
+import { DEFAULTS, scorerByName } from "../../src/policy/scorers";
+import type { ScoreOptions } from "../../src/policy/scorers/scorer";
 import { type Dims, type Moments, pairChannels, queryMoments, weighByValueNorm } from "../reference/expected-attention";
 import { addQueries, condensedLogits, logNormalizers, poolMoments, queryEnergy, ringParts } from "../reference/group-moments";
 import { keyDiversity, meanUnitKey } from "../reference/key-diversity";
@@ -22,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.dispose());
 
-const options: ScoreOptions = { kind: "ensemble", futurePositions: 64, sinks: 4, epsilon: 0.02, valueNorm: true };
+const options: ScoreOptions = { ...DEFAULTS, kind: "ensemble", futurePositions: 64, sinks: 4, epsilon: 0.02, valueNorm: true };
 const R = 16; // slots of the ring
 
 describe.each<[RopePairing, number]>([
@@ -115,7 +116,14 @@ async function runRing(
   const step = new StepBuffer(gpu, "test");
   const qkv = gpu.createBuffer("test.qkv", (H + 2 * G) * D * 4, "scratch");
   const ring = { keys: uploadSlots(gpu, later.keys, { T: R, G, D }, R, "f16"), values: uploadSlots(gpu, later.values, { T: R, G, D }, R, "f16") };
-  const scorer = new RingScorer(gpu, dims, scoring, { step: step.buffer, qkv, layers: [ring, ring], moments, ringSlots: R, owner: "test" });
+  const scorer = new RingScorer(gpu, dims, scorerByName(scoring.kind), scoring, {
+    step: step.buffer,
+    qkv,
+    layers: [ring, ring],
+    moments,
+    ringSlots: R,
+    owner: "test",
+  });
   await gpu.kernels.ready();
   for (let t = 0; t < observed; t++) {
     gpu.write(qkv, 0, Float32Array.from(later.queries.subarray(t * H * D, (t + 1) * H * D)));

@@ -1,10 +1,12 @@
 // score-bench: puts a scoring case on the device and runs a PromptScorer over it in chunks, as a prefill does; or runs one of its kernels.
 
-import { PromptScorer, type ScoreOptions } from "../../src/cache/prompt-scorer";
+import { PromptScorer } from "../../src/cache/prompt-scorer";
 import type { Gpu } from "../../src/gpu/device";
 import type { Op } from "../../src/gpu/recorder";
 import { StepBuffer } from "../../src/gpu/step";
 import { createScoreParams, type KeyStorage, momentsLayout, type ScoringDims } from "../../src/kernels/scoring";
+import { DEFAULTS, scorerByName } from "../../src/policy/scorers";
+import type { ScoreOptions } from "../../src/policy/scorers/scorer";
 import type { Dims, Numbers } from "../reference/expected-attention";
 import { packHalves, type ScoringCase } from "../reference/scoring-case";
 
@@ -28,9 +30,10 @@ export function scoringDims({ dims, rope }: ScoringCase): ScoringDims {
 export async function scorePrompt(
   gpu: Gpu,
   given: ScoringCase,
-  options: ScoreOptions,
+  scoring: Partial<ScoreOptions> & Pick<ScoreOptions, "kind">,
   { chunk = 32, storage = "f16", spare = 3 }: ScoreRun = {},
 ): Promise<Scored> {
+  const options: ScoreOptions = { ...DEFAULTS, ...scorerByName(scoring.kind).defaults, ...scoring };
   const { T, H, G, D } = given.dims;
   const capacity = T + spare;
   const step = new StepBuffer(gpu, "test");
@@ -40,7 +43,7 @@ export async function scorePrompt(
   const keys = uploadSlots(gpu, given.keys, given.dims, capacity, storage);
   const values = uploadSlots(gpu, given.values, given.dims, capacity, storage);
   const target = gpu.createBuffer("test.moments", 2 * momentsLayout(scoringDims(given)).layerBytes, "kv");
-  const scorer = new PromptScorer(gpu, scoringDims(given), options, {
+  const scorer = new PromptScorer(gpu, scoringDims(given), scorerByName(options.kind), options, {
     step: step.buffer,
     qkv,
     rotated,

@@ -8,7 +8,17 @@ import { expect, test } from "vitest";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Leaves of plain types, constants and pure formulas: every module of src may read them, they read only each other. */
-const DATA = ["src/errors", "src/config", "src/engine-types", "src/model/model-config", "src/model/weights", "src/cache/formats", "src/cache/page-layout"];
+const DATA = [
+  "src/errors",
+  "src/config",
+  "src/engine-types",
+  "src/model/model-config",
+  "src/model/weights",
+  "src/cache/formats",
+  "src/cache/page-layout",
+  "src/policy/presets",
+  "src/policy/calibration",
+];
 
 interface Row {
   /** Modules (a file without extension, or a folder) that may be imported, besides the own folder and, inside src, DATA. */
@@ -23,7 +33,7 @@ interface Row {
 
 /** The row of a file is that of the longest name it starts with. */
 const TABLE: Readonly<Record<string, Row>> = {
-  demo: { modules: ["workers/client", "src/engine-types", "src/errors", "models"], packages: ["preact", "@preact/signals"] },
+  demo: { modules: ["workers/client", "src/engine-types", "src/errors", "src/policy/presets", "models"], packages: ["preact", "@preact/signals"] },
   workers: { modules: ["src/engine-types", "src/errors"], packages: ["comlink"], never: ["workers/engine-worker"] },
   "workers/engine-worker": { modules: ["src/engine", "src/engine-types", "src/errors"], packages: ["comlink"] },
   "src/index": { modules: ["src/engine", "src/openai", "workers/client"] },

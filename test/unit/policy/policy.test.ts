@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import type { PolicySpec, PresetName } from "../../../src/engine-types";
 import type { ModelConfig } from "../../../src/model/model-config";
 import { layerShares } from "../../../src/policy/layer-shares";
-import { budgetBytes, needsBudget, PRESETS, resolvePolicy } from "../../../src/policy/policy";
+import { budgetBytes, needsBudget, resolvePolicy } from "../../../src/policy/policy";
+import { isBudgeted, PRESET_NAMES } from "../../../src/policy/presets";
 
 describe("presets", () => {
   const names = (policy: PresetName): string[] => resolvePolicy(policy).formats.map(({ name }) => name);
@@ -18,8 +19,10 @@ describe("presets", () => {
   });
 
   test("need a budget exactly where they drop or choose", () => {
-    const needing = (Object.keys(PRESETS) as PresetName[]).filter((name) => needsBudget(resolvePolicy(name)));
-    expect(needing).toEqual(["expected-attention", "rate-distortion"]);
+    const needing = PRESET_NAMES.filter((name) => needsBudget(resolvePolicy(name)));
+    expect(needing).toEqual(PRESET_NAMES.filter(isBudgeted));
+    expect(needing).toContain("expected-attention");
+    expect(needing).not.toContain("uniform-4");
   });
 
   test("expected-attention is kvpress's: value norm, safeguard of AdaKV, sinks kept", () => {
@@ -62,6 +65,9 @@ const refused: [string, unknown, string][] = [
   ["an unknown score", { precision, score: { kind: "guess" } }, "score.kind"],
   ["no score for what needs one", { precision, score: { kind: "none" } }, "score.kind"],
   ["a score's future of zero", { precision, score: { kind: "ensemble", futurePositions: 0 } }, "score.futurePositions"],
+  ["a setting that no score has", { precision, score: { kind: "ensemble", widow: 3 } }, "score"],
+  ["an even pool", { precision, score: { kind: "ensemble", pool: 4 } }, "score.pool"],
+  ["a decay of zero", { precision, score: { kind: "ensemble", decay: 0 } }, "score.decay"],
   ["an unknown budget", { precision, budget: { kind: "fair" } }, "budget.kind"],
   ["a safeguard above 1", { precision, budget: { kind: "ada", safeguard: 1.5 } }, "budget.safeguard"],
   ["a ring of one", { precision, ring: 1 }, "ring"],

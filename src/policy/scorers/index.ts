@@ -1,0 +1,30 @@
+// scorers: every method by its name, and the settings of those that set none.
+
+import type { ScoreName } from "../../engine-types";
+import { ensemble } from "./ensemble";
+import { expectedAttention } from "./expected-attention";
+import type { ScoreOptions, Scorer } from "./scorer";
+
+export const SCORERS: readonly Scorer[] = [expectedAttention, ensemble];
+
+/** What a method gets where neither the caller nor its own defaults say otherwise. */
+export const DEFAULTS: Omit<ScoreOptions, "kind"> = {
+  sinks: 4,
+  futurePositions: 512,
+  epsilon: 0,
+  valueNorm: false,
+  window: 64,
+  pool: 1,
+  poolKind: "mean",
+  reduce: "mean",
+  decay: 1,
+  block: 1,
+  lambda: 0.1,
+  seed: 0,
+};
+
+export function scorerByName(name: ScoreName): Scorer {
+  const scorer = SCORERS.find((candidate) => candidate.name === name);
+  if (!scorer) throw new TypeError(`Unknown scorer ${name}.`);
+  return scorer;
+}
