@@ -18,6 +18,7 @@ import { EngineError, throwIfAborted } from "./errors";
 import { generate } from "./generate/generate";
 import { encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
+import { type CacheScore, type ScoreManyRequest, scoreMany } from "./generate/score-many";
 import { warmUp } from "./generate/warm-up";
 import { type Gpu, openGpu } from "./gpu/device";
 import { type ByteSource, blobSource, urlSource } from "./load/byte-source";
@@ -36,6 +37,12 @@ export interface Environment {
   readonly open?: (source: ModelSource, request: LoadRequest) => Promise<ByteSource>;
 }
 
+/** An engine in the caller's own thread: has what tools need beyond the public interface. */
+export interface ToolEngine extends Engine {
+  /** Several policies beside the full cache, one pass over the prompt for all. */
+  scoreMany(request: ScoreManyRequest): Promise<{ readonly full: CacheScore; readonly caches: readonly CacheScore[] }>;
+}
+
 /** Most positions prepared for unless a request asks for more. */
 const DEFAULT_CONTEXT = 8192;
 
@@ -43,7 +50,7 @@ const DEFAULT_CONTEXT = 8192;
  * Loads a model. Progress runs through download, verify, upload and compile. On failure or abort nothing stays on the GPU.
  * Throws NO_WEBGPU, NO_ADAPTER, ADAPTER_LIMITS, UNKNOWN_MODEL, and what reading and uploading a GGUF throw.
  */
-export async function load(request: LoadRequest, environment: Environment = {}): Promise<Engine> {
+export async function load(request: LoadRequest, environment: Environment = {}): Promise<ToolEngine> {
   const started = performance.now();
   checkContext(request.context);
   const gpu = await openGpu({ ...(environment.gpu ? { gpu: environment.gpu } : {}), ...(request.without ? { without: request.without } : {}) });
@@ -109,7 +116,7 @@ function identity(request: LoadRequest, source: ByteSource): { name: string; sha
 }
 
 /** The engine in the thread that loaded it. */
-class LocalEngine implements Engine {
+class LocalEngine implements ToolEngine {
   readonly info: EngineInfo;
   readonly #runtime: Runtime;
   #disposed = false;
@@ -164,6 +171,16 @@ class LocalEngine implements Engine {
 
   async *score(request: ScoreRequest): AsyncIterable<ScoreEvent> {
     yield* this.#run(() => score(this.#runtime, request));
+  }
+
+  async scoreMany(request: ScoreManyRequest): ReturnType<ToolEngine["scoreMany"]> {
+    this.#check();
+    if (this.#running++ === 0) this.gpu.ledger.resetPeak();
+    try {
+      return await scoreMany(this.#runtime, request);
+    } finally {
+      this.#running--;
+    }
   }
 
   async tokenize(prompt: Prompt): Promise<number[]> {

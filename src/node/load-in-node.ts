@@ -1,14 +1,14 @@
 // load-in-node: the engine with Dawn under it and models from disk, fetched first if the catalogue knows them and they are not here.
 
-import { load } from "../engine";
-import type { Engine, LoadRequest, ModelSource } from "../engine-types";
+import { load, type ToolEngine } from "../engine";
+import type { LoadRequest, ModelSource } from "../engine-types";
 import { type ByteSource, blobSource, urlSource } from "../load/byte-source";
 import { fetchModel } from "./fetch-model";
 import { fileSource } from "./file-source";
 import { nodeGpu } from "./open-gpu";
 
 /** Loads a model in this process. Throws what fetchModel, nodeGpu and load throw. */
-export async function loadInNode(request: LoadRequest): Promise<Engine> {
+export async function loadInNode(request: LoadRequest): Promise<ToolEngine> {
   const { signal, onProgress } = request;
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   async function open(source: ModelSource): Promise<ByteSource> {
