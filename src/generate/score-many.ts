@@ -1,0 +1,80 @@
+// score-many: several policies beside the full cache, in one pass over the prompt; then all of them are forced through the same tokens.
+// For tools that compare policies; an engine has it beside score(), which does the same for one policy and sends events on the way.
+
+import type { CacheOptions, KvReport, Prompt, RunOptions, ScoredToken, Timings } from "../engine-types";
+import { throwIfAborted } from "../errors";
+import { Decoder } from "../model/decoder";
+import { Judge } from "../model/judge";
+import { prefill } from "../model/prefill";
+import { Sequence } from "../model/sequence";
+import { checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
+import { resolveSampling } from "./sampling-options";
+
+export interface ScoreManyRequest extends RunOptions {
+  readonly prompt: Prompt;
+  /** Tokens before `from` are the prompt, compressed; those from it on are forced. */
+  readonly from: number;
+  readonly caches: readonly CacheOptions[];
+  /** Forced so far, and all. */
+  readonly onForced?: (done: number, total: number) => void;
+}
+
+export interface CacheScore {
+  /** Empty for the full cache, which every other one is compared with. */
+  readonly tokens: readonly ScoredToken[];
+  /** `peakBytes` leaves the other policies' caches out: what a run of this policy alone takes. */
+  readonly kv: KvReport;
+  /** One token after the other, each waited for. */
+  readonly timings: Timings;
+}
+
+/** Throws what score() throws; a policy that cannot be had is refused before anything runs. */
+export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Promise<{ readonly full: CacheScore; readonly caches: readonly CacheScore[] }> {
+  const { transformer } = runtime;
+  const { gpu } = transformer;
+  throwIfAborted(request.signal);
+  const ids = encodePrompt(runtime, request.prompt);
+  const from = checkFrom(request.from, 1, ids.length - 1);
+  const parts: { dispose(): void }[] = [];
+  const keep = <Part extends { dispose(): void }>(part: Part): Part => {
+    parts.unshift(part);
+    return part;
+  };
+  try {
+    const judge = keep(new Judge(transformer, "ScoreMany"));
+    const sides = [{ policy: "full" } as const, ...request.caches].map((options, index) => {
+      const sequence = keep(new Sequence(transformer, options, ids.length));
+      const decoder = keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], index === 0 ? judge.fullLogits : judge.logits));
+      return { sequence, decoder, tokens: [] as ScoredToken[], decodeMs: 0 };
+    });
+    const owners = sides.map(({ sequence }) => sequence.cache.plan.owner);
+    const peaks = owners.map((own) => gpu.ledger.watch(["ScoreMany", ...owners.filter((owner) => owner !== own)]));
+    keep({ dispose: () => peaks.map((peak) => peak.end()) });
+    await gpu.kernels.ready();
+    const started = performance.now();
+    const targets = sides.map(({ sequence }) => sequence.target());
+    await prefill(transformer, ids.slice(0, from), targets, judge.promptEnd(), request);
+    await gpu.idle();
+    const prefillMs = performance.now() - started;
+    for (let index = from; index < ids.length; index++) {
+      throwIfAborted(request.signal);
+      for (const [number, side] of sides.entries()) {
+        const startedMs = performance.now();
+        if (index > from) side.decoder.force(ids[index - 1] ?? 0);
+        if (number === 0) await gpu.idle();
+        else side.tokens.push(await judge.compare(ids[index] ?? 0)); // its logits stand there until the next side's overwrite them
+        if (index > from) side.decodeMs += performance.now() - startedMs;
+      }
+      request.onForced?.(index + 1 - from, ids.length - from);
+    }
+    const scores: CacheScore[] = [];
+    for (const [number, { sequence, tokens, decodeMs }] of sides.entries()) {
+      const { kv } = await reportKv(runtime, sequence, peaks[number]?.bytes ?? 0, false);
+      scores.push({ tokens, kv, timings: timings(from, prefillMs, ids.length - from, decodeMs) });
+    }
+    const [full, ...caches] = scores;
+    return { full: full as CacheScore, caches };
+  } finally {
+    for (const part of parts) part.dispose();
+  }
+}
