@@ -1,7 +1,7 @@
 // choose-formats: decides every candidate's format under the layer's page budget, ranks it in its list, and gives the lists
 // their pages. The threshold lambda is found by bisection over the bits of a positive f32: each step counts the pages that
 // the choice would take, exactly, half-empty last pages included. One workgroup per layer; integers only across lanes, so
-// the result does not depend on timing.
+// the result does not depend on timing. The ring begins after the tokens that came in.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: CompressStep;
 @group(0) @binding(2) var<storage, read_write> candidates: array<vec4u>; // (G, numCandidates), see lib/compress-step
@@ -155,6 +155,7 @@ fn takePages(lane: u32) {
     free[0] = head + taken;
     free[1] = tail;
     table[T_USED] = select(used + taken, taken, step.rebuild == 1u);
+    table[T_RING] = step.firstPosition + step.numNew;
   }
 }
 

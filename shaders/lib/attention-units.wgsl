@@ -1,9 +1,12 @@
 // attention-units: how a kv head's slots are cut into units of UNIT slots for attention: first the sinks and the ring, then every list
 // of pages. Needs the bindings info, step and table.
 
+// Position of the oldest token in this layer's ring: layers compress theirs in turn.
+fn ringStart() -> u32 { return max(table[T_RING], info.sinks); }
+
 fn ringRow(s: u32, sinks: u32) -> u32 {
   if (s < sinks) { return s; }
-  return info.sinks + (step.firstPosition + 1u - step.ringLength + s - sinks) % (info.ringSlots - info.sinks);
+  return info.sinks + (ringStart() + s - sinks) % (info.ringSlots - info.sinks);
 }
 
 // Where a slot of the unit stands.
@@ -21,7 +24,8 @@ fn unitOf(head: u32, number: u32, sinks: u32) -> Unit {
   var left = number;
   let ringUnits = (info.ringSlots + UNIT - 1u) / UNIT;
   if (left < ringUnits) {
-    let held = sinks + step.ringLength;
+    let tokens = step.firstPosition + 1u;
+    let held = sinks + tokens - min(tokens, ringStart());
     unit.first = left * UNIT;
     unit.count = min(UNIT, held - min(held, unit.first));
     return unit;

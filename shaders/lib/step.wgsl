@@ -5,7 +5,7 @@ struct Step {
   firstPosition: u32,  // its position in the sequence
   keyRow: u32,         // row of the key and value buffers its key goes to: staging row, or slot of the ring
   context: u32,        // tokens whose keys stand in the staging buffers, this submit's included
-  ringLength: u32,     // tokens in the ring, this one included
+  ringLength: u32,     // rows of the ring that are scored, the sinks' included
   seed: u32,           // of the sampler
   index: u32,          // tokens generated so far
 }

@@ -21,7 +21,7 @@ export async function readUsage(gpu: Gpu, cache: KvCache): Promise<CacheUsage> {
   const { plan, policy } = cache;
   const { layers, kvHeads, headSize } = plan.shape;
   await checkAllocator(gpu, cache.buffers);
-  const raw = rawPositions(cache).length * layers * kvHeads;
+  const raw = Array.from({ length: layers }, (_, layer) => rawPositions(cache, layer).length * kvHeads).reduce((sum, slots) => sum + slots, 0);
   const bytes: Record<string, number> = { ring: raw * headSize * 4 };
   let kept = raw;
   for (const { format, length } of await readLists(gpu, cache)) {
@@ -36,8 +36,10 @@ export async function readUsage(gpu: Gpu, cache: KvCache): Promise<CacheUsage> {
 export async function readMap(gpu: Gpu, cache: KvCache): Promise<CacheMap> {
   const { plan, policy } = cache;
   const formats = FORMATS.map(({ name }) => name);
-  const raw = rawPositions(cache).map((position) => ({ position, format: formats.indexOf("k16v16") }));
-  const layers = Array.from({ length: plan.shape.layers }, () => Array.from({ length: plan.shape.kvHeads }, () => [...raw]));
+  const layers = Array.from({ length: plan.shape.layers }, (_, layer) => {
+    const raw = rawPositions(cache, layer).map((position) => ({ position, format: formats.indexOf("k16v16") }));
+    return Array.from({ length: plan.shape.kvHeads }, () => [...raw]);
+  });
   const lists = await readLists(gpu, cache);
   const owners = new Map(lists.flatMap((list) => list.pages.map((page, index) => [page, { list, index }] as const)));
   for await (const { page, words } of readPages(gpu, cache.buffers)) {
@@ -85,9 +87,10 @@ async function checkAllocator(gpu: Gpu, { free }: CacheBuffers): Promise<void> {
     });
 }
 
-/** Positions that stand unquantized: sinks, and the ring's. */
-function rawPositions({ tokens, policy, ringLength }: KvCache): number[] {
-  return Array.from({ length: tokens }, (_, position) => position).filter((position) => position < policy.sinks || position >= tokens - ringLength);
+/** Positions that stand unquantized in a layer: sinks, and its ring's. */
+function rawPositions(cache: KvCache, layer: number): number[] {
+  const start = cache.ringStart(layer);
+  return Array.from({ length: cache.tokens }, (_, position) => position).filter((position) => position < cache.policy.sinks || position >= start);
 }
 
 async function readLists(gpu: Gpu, { buffers, plan, policy }: KvCache): Promise<PageList[]> {

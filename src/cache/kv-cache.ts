@@ -14,6 +14,7 @@ import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { CacheBuffers, type CachePlan, pagesForAll } from "./cache-buffers";
 import { Compressor, type SlotSource } from "./compressor";
+import { RingSchedule, type RingTurn } from "./ring-schedule";
 
 /** Where a prompt's keys and values of one layer stand: (2, G, capacity, D/2) u32, f16 pairs. */
 export interface PromptStaging {
@@ -42,7 +43,7 @@ export interface DecodeBuffers {
   readonly output: GPUBuffer; // (H * D) f32
 }
 
-/** One token in so many adds its queries to the statistics that score the ring: neighbours hardly differ, and each costs a dispatch a layer. */
+/** A layer takes in the queries of one token in so many, layers in turn: neighbours hardly differ, and each costs a dispatch. */
 const OBSERVED = 4;
 
 interface AttentionOps {
@@ -54,14 +55,13 @@ export class KvCache {
   readonly buffers: CacheBuffers;
   #attention: readonly AttentionOps[];
   readonly #ringScores: RowScores | undefined;
+  readonly #schedule: RingSchedule;
   #ring: Compressor | undefined;
   #prompt: Compressor | undefined;
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
   #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0 };
   #promptRows = 0;
   #tokens = 0;
-  #ringLength = 0;
-  #hasMeans = false;
 
   constructor(
     private readonly gpu: Gpu,
@@ -73,6 +73,7 @@ export class KvCache {
   ) {
     this.buffers = new CacheBuffers(gpu, plan, config, policy);
     this.#ringScores = scoreRing?.(this.buffers);
+    this.#schedule = new RingSchedule(plan.shape.layers, policy.sinks, policy.ring);
     this.#attention = this.#bindLayers();
   }
 
@@ -86,9 +87,9 @@ export class KvCache {
     return this.gpu.ledger.bytes({ role: "kv", owner: this.plan.owner });
   }
 
-  /** Tokens in the ring; they are older than any not yet seen and newer than all in pages. */
-  get ringLength(): number {
-    return this.#ringLength;
+  /** Position of the oldest token in a layer's ring: newer than all in pages. */
+  ringStart(layer: number): number {
+    return this.#schedule.oldest(layer);
   }
 
   /** Binds the compression of a prompt. Before the first chunk of the first layer. */
@@ -135,8 +136,7 @@ export class KvCache {
   /** After the last layer: gives the staging's companions back. */
   endPrompt(tokens: number): void {
     this.#tokens = tokens;
-    this.#ringLength = this.#promptRows - Math.min(this.policy.sinks, tokens);
-    this.#hasMeans = this.#promptIntake.count > 0;
+    this.#schedule.begin(this.#promptIntake.count);
     this.#freePrompt();
   }
 
@@ -147,47 +147,43 @@ export class KvCache {
   }
 
   /**
-   * Takes the next token in: where its key goes, and whether the ring must be compressed first. Call once per token, before recording it.
+   * Takes the next token in: where its key goes, and which layers' rings must be compressed first. Call once per token, before recording it.
    * Throws CONTEXT_FULL past the tokens the cache was made for.
    */
-  advance(): Pick<Step, "tokens" | "firstPosition" | "keyRow" | "ringLength"> & { readonly compress: boolean } {
+  advance(): Pick<Step, "tokens" | "firstPosition" | "keyRow"> & { readonly turn?: RingTurn } {
     const { policy, plan } = this;
     const position = this.#tokens;
     if (position >= plan.tokens)
       throw new EngineError("CONTEXT_FULL", `The cache was made for ${plan.tokens} tokens and all are taken. Ask for more tokens when it is made.`, {
         tokens: plan.tokens,
       });
-    const sink = position < policy.sinks;
-    const compress = !sink && this.#ringLength === policy.ring;
-    if (compress) {
+    const turn = this.#schedule.take(position);
+    if (turn) {
+      const { count, firstPosition, held } = turn;
       this.#growTo(position);
-      const count = policy.ring - Math.floor(policy.ring / 2);
-      const firstPosition = position - this.#ringLength;
       this.#ringScores?.prepare?.(position);
-      this.#requireRing().write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: policy.ring, now: position });
-      this.#ringLength -= count;
+      this.#requireRing().write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: held, now: position });
     }
-    if (!sink) this.#ringLength++;
     this.#tokens++;
-    return { tokens: 1, firstPosition: position, keyRow: sink ? position : policy.sinks + (position % policy.ring), ringLength: this.#ringLength, compress };
+    const keyRow = position < policy.sinks ? position : policy.sinks + (position % policy.ring);
+    return { tokens: 1, firstPosition: position, keyRow, ...(turn && { turn }) };
   }
 
-  /** Compresses the older half of the ring in every layer. Before the token that advance() announced it for. */
-  recordCompression(recorder: Recorder): void {
+  /** Compresses the rings whose turn it is, but for their newer half. Before the token that advance() announced it for. */
+  recordCompression(recorder: Recorder, { layers, needsMeans }: RingTurn): void {
     const most = this.#mostCandidates();
     const ring = this.#requireRing();
-    for (let layer = 0; layer < this.plan.shape.layers; layer++) {
-      if (!this.#hasMeans) ring.recordMeans(recorder, layer);
+    for (const layer of layers) {
+      if (needsMeans) ring.recordMeans(recorder, layer);
       this.#ringScores?.record?.(recorder, layer);
       ring.record(recorder, layer, most);
     }
-    this.#hasMeans = true;
   }
 
   /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; one more where its queries are observed. */
   recordAttention(recorder: Recorder, layer: number): void {
     const ops = this.#attention[layer];
-    if (this.#tokens % OBSERVED === 0) this.#ringScores?.observe?.(recorder, layer);
+    if ((this.#tokens + layer) % OBSERVED === 0) this.#ringScores?.observe?.(recorder, layer);
     ops?.attend.record(recorder);
     ops?.merge.record(recorder);
   }
@@ -224,9 +220,8 @@ export class KvCache {
   /** Slots per kv head that a compression of the ring can meet: those in pages and the older half of the ring. */
   #mostCandidates(): number {
     const { plan, policy } = this;
-    const incoming = policy.ring - Math.floor(policy.ring / 2);
-    if (policy.mode === "static") return incoming;
-    return incoming + Math.min(plan.tokens, plan.maxPages * Math.max(...plan.layout.slotsPerPage));
+    if (policy.mode === "static") return this.#schedule.turns;
+    return this.#schedule.turns + Math.min(plan.tokens, plan.maxPages * Math.max(...plan.layout.slotsPerPage));
   }
 
   #ringSource(): SlotSource {

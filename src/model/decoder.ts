@@ -92,10 +92,10 @@ export class Decoder {
 
   #record(): Recorder {
     const { transformer, cache } = this;
-    const { compress, ...step } = cache.advance();
+    const { turn, ...step } = cache.advance();
     transformer.step.write({ ...step, seed: this.sampling.seed, index: this.#sampled++ });
     const recorder = transformer.gpu.record("Decoder.step");
-    if (compress) cache.recordCompression(recorder);
+    if (turn) cache.recordCompression(recorder, turn);
     this.#embed.record(recorder, 1);
     for (let layer = 0; layer < transformer.config.layers; layer++) {
       transformer.recordProjections(recorder, layer);

@@ -129,13 +129,13 @@ export class CacheBench {
     const { gpu, cache, truth, shape } = this;
     const { D, G, group } = shape;
     const { ringSlots, ringPlane } = cache.plan;
-    const { compress, ...step } = cache.advance();
+    const { turn, ...step } = cache.advance();
     const position = step.firstPosition;
-    if (compress) {
+    if (turn) {
       this.#writeRingScores(position);
       const recorder = gpu.record();
       this.#step.write(step);
-      cache.recordCompression(recorder);
+      cache.recordCompression(recorder, turn);
       recorder.submit();
     }
     this.#remember(position, make);
@@ -169,7 +169,7 @@ export class CacheBench {
 
   /** Every slot attention sees. */
   slots(words: CacheWords, layer: number, head: number): StoredSlot[] {
-    return [...slotsInRing(words, layer, head, this.cache.tokens, this.cache.ringLength), ...slotsInPages(words, layer, head)];
+    return [...slotsInRing(words, layer, head, this.cache.tokens, this.cache.ringStart(layer)), ...slotsInPages(words, layer, head)];
   }
 
   async words(): Promise<CacheWords> {
@@ -237,7 +237,7 @@ export class CacheBench {
     this.#ringScores.forEach((buffer, layer) => {
       const data = new Float32Array(this.shape.G * stride).fill(Number.NaN);
       this.truth[layer]?.forEach((rows, head) => {
-        for (let t = position - ring; t < position; t++) data[head * stride + sinks + (t % ring)] = rows[t]?.importance ?? Number.NaN;
+        for (let t = Math.max(sinks, position - ring); t < position; t++) data[head * stride + sinks + (t % ring)] = rows[t]?.importance ?? Number.NaN;
       });
       this.gpu.write(buffer, 0, data);
     });

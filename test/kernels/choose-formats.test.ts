@@ -193,20 +193,21 @@ function checkPages(words: CacheWords): void {
 
 /** Kept slots were there before or came in, each once; those that keep their format keep every bit; none gets a richer format. */
 function checkHistory(bench: CacheBench, before: CacheWords, after: CacheWords): void {
-  const { tokens, ringLength } = bench.cache;
-  for (let layer = 0; layer < 2; layer++)
+  for (let layer = 0; layer < 2; layer++) {
+    const start = bench.cache.ringStart(layer);
     for (let head = 0; head < shape.G; head++) {
       const old = new Map(slotsInPages(before, layer, head).map((slot) => [slot.position, slot]));
       const now = slotsInPages(after, layer, head);
       expect(new Set(now.map(({ position }) => position)).size).toBe(now.length);
       for (const slot of now) {
         expect(slot.position).toBeGreaterThanOrEqual(4);
-        expect(slot.position).toBeLessThan(tokens - ringLength);
+        expect(slot.position).toBeLessThan(start);
         const was = old.get(slot.position);
-        if (!was) expect(slot.position).toBeGreaterThanOrEqual(tokens - ringLength - 8);
+        if (!was) expect(slot.position).toBeGreaterThanOrEqual(start - 8);
         if (was?.format === slot.format) expect(slot.raw).toEqual(was.raw);
         if (was) expect(slot.format).toBeLessThanOrEqual(was.format);
         if (was) expect(slot.importance).toBe(was.importance);
       }
     }
+  }
 }

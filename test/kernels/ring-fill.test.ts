@@ -26,11 +26,11 @@ test.each([
   const bench = new CacheBench(gpu, { D, G, group: 1 }, { precision: { kind: "uniform", format: "k16v16" }, sinks, ring }, { tokens });
   await bench.prompt(tokens);
   const words = await bench.words();
-  expect(bench.cache.ringLength).toBe(Math.min(Math.floor(ring / 2), Math.max(0, tokens - sinks)));
+  const newest = Math.min(Math.floor(ring / 2), Math.max(0, tokens - sinks));
   for (let layer = 0; layer < 2; layer++)
     for (let head = 0; head < G; head++) {
-      const held = slotsInRing(words, layer, head, tokens, bench.cache.ringLength);
-      expect(held.length).toBe(Math.min(sinks, tokens) + bench.cache.ringLength);
+      const held = slotsInRing(words, layer, head, tokens, bench.cache.ringStart(layer));
+      expect(held.length).toBe(Math.min(sinks, tokens) + newest);
       for (const { position, key, value } of held) {
         expect([...key]).toEqual([...(bench.truth[layer]?.[head]?.[position]?.key ?? [])]);
         expect([...value]).toEqual([...(bench.truth[layer]?.[head]?.[position]?.value ?? [])]);

@@ -53,11 +53,11 @@ export function slotsInPages(words: CacheWords, layer: number, head: number): St
     });
 }
 
-/** Sinks and ring of one head when `tokens` were seen and the ring holds `ringLength` of them. */
-export function slotsInRing({ plan, policy, ring }: CacheWords, layer: number, head: number, tokens: number, ringLength: number): StoredSlot[] {
+/** Sinks and ring of one head when `tokens` were seen and the layer's ring holds those from `ringStart` on. */
+export function slotsInRing({ plan, policy, ring }: CacheWords, layer: number, head: number, tokens: number, ringStart: number): StoredSlot[] {
   const D = plan.shape.headSize;
   const sinks = Math.min(policy.sinks, tokens);
-  const positions = [...Array.from({ length: sinks }, (_, i) => i), ...Array.from({ length: ringLength }, (_, i) => tokens - ringLength + i)];
+  const positions = [...Array.from({ length: sinks }, (_, i) => i), ...Array.from({ length: Math.max(0, tokens - ringStart) }, (_, i) => ringStart + i)];
   return positions.map((position) => {
     const row = position < policy.sinks ? position : policy.sinks + (position % policy.ring);
     const at = layer * 2 * plan.ringPlane + ((head * plan.ringSlots + row) * D) / 2;

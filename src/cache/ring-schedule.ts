@@ -1,0 +1,71 @@
+// ring-schedule: which layers compress their ring before which token, and what every layer's ring holds. Layers take turns, so that the work
+// is spread over the tokens between two compressions of a layer. Leaves to others: the compression itself (compressor, kv-cache).
+
+/** What the layers of one turn move from their rings to pages: `count` tokens from `firstPosition` on, out of `held`. */
+export interface RingTurn {
+  readonly layers: readonly number[];
+  readonly firstPosition: number;
+  readonly count: number;
+  readonly held: number;
+  /** True the first time tokens of these layers are coded: the means are not known yet. */
+  readonly needsMeans: boolean;
+}
+
+/** Positions of the ring's tokens by turn of layers. All layers keep a token in the same row of the ring, position % ring. */
+export class RingSchedule {
+  readonly #layers: readonly (readonly number[])[]; // by turn
+  readonly #oldest: number[]; // position of the oldest token in the ring, by turn
+  readonly #hasMeans: boolean[]; // by turn
+  readonly #newer: number; // tokens that a compression leaves in the ring
+
+  constructor(
+    private readonly layers: number,
+    private readonly sinks: number,
+    private readonly ring: number,
+  ) {
+    this.#newer = Math.floor(ring / 2);
+    this.#layers = Array.from({ length: this.turns }, (_, turn) =>
+      Array.from({ length: layers }, (_, layer) => layer).filter((layer) => this.#turnOf(layer) === turn),
+    );
+    this.#oldest = this.#layers.map(() => sinks);
+    this.#hasMeans = this.#layers.map(() => false);
+  }
+
+  /** Tokens from one compression of a layer to its next, and the most that one takes. */
+  get turns(): number {
+    return this.ring - Math.floor(this.ring / 2);
+  }
+
+  /** A prompt of which `count` tokens after the sinks went into pages, in every layer. */
+  begin(count: number): void {
+    this.#oldest.fill(this.sinks + count);
+    this.#hasMeans.fill(count > 0);
+  }
+
+  /**
+   * Before the token at `position`, which must be called for once each, in order: the layers whose turn it is leave the newer half of a full
+   * ring. A layer's turn comes every `turns` tokens, so that its ring never overflows; its first one may find fewer to take, or none.
+   */
+  take(position: number): RingTurn | undefined {
+    const turn = position % this.turns;
+    const layers = this.#layers[turn] ?? [];
+    const firstPosition = this.#oldest[turn] ?? this.sinks;
+    const held = position - firstPosition;
+    const count = held - this.#newer;
+    if (count <= 0) return undefined;
+    const needsMeans = !this.#hasMeans[turn];
+    this.#oldest[turn] = firstPosition + count;
+    this.#hasMeans[turn] = true;
+    return layers.length === 0 ? undefined : { layers, firstPosition, count, held, needsMeans };
+  }
+
+  /** Position of the oldest token in a layer's ring, or of the next one after the sinks while that is empty. */
+  oldest(layer: number): number {
+    return this.#oldest[this.#turnOf(layer)] ?? this.sinks;
+  }
+
+  /** Spreads the layers evenly, whether there are more of them or fewer than turns. */
+  #turnOf(layer: number): number {
+    return Math.floor((layer * this.turns) / this.layers);
+  }
+}
