@@ -5,6 +5,7 @@ override WG: u32;
 override G: u32;                 // kv heads
 override GROUP: u32;             // query heads per kv head
 override SCALE: f32;             // 1 / sqrt(D)
+override MASKED: bool;           // a key whose first channel is f16's largest number is not there
 
 const UNITS = D / 32u;
 
@@ -17,13 +18,15 @@ var<private> sum: array<vec4f, D / 4u>;
 
 fn score(row: u32, lane: Lane) -> f32 {
   var dots = vec4f();
+  var dropped = false;
   for (var unit = 0u; unit < UNITS; unit++) {
     let k = keyChannels((row * UNITS + unit) * 8u, lane);
+    if (MASKED && unit == 0u) { dropped = k.a.x == 65504.0; }
     let i = unit * 8u;
     dots += query[i] * k.a + query[i + 1u] * k.b + query[i + 2u] * k.c + query[i + 3u] * k.d;
     dots += query[i + 4u] * k.e + query[i + 5u] * k.f + query[i + 6u] * k.g + query[i + 7u] * k.h;
   }
-  return dot(dots, vec4f(1.0));
+  return select(dot(dots, vec4f(1.0)), -1e30, dropped);
 }
 
 fn addValue(row: u32, weight: f32, lane: Lane) {

@@ -20,7 +20,12 @@ export interface PrefillAttentionArgs {
   readonly keys: BufferView; // (G, capacity, D / 2) u32
   readonly values: BufferView; // (G, capacity, D / 2) u32
   readonly output: BufferView; // (chunk, H D) f32
+  /** Rows whose key begins with DROPPED are not attended to, as if they had been evicted; the first row must be none of them. */
+  readonly masked?: boolean;
 }
+
+/** A key's first word that marks its row as dropped: f16's largest number, which no key is. */
+export const DROPPED = 0x7bff;
 
 export function bindPrefillAttention(gpu: Gpu, args: PrefillAttentionArgs): { record(recorder: Recorder, tokens: number): void } {
   const { heads, kvHeads, headSize } = args;
@@ -35,7 +40,7 @@ export function bindPrefillAttention(gpu: Gpu, args: PrefillAttentionArgs): { re
     name: "prefill-attention",
     code: [subgroupsOf8(gpu) ? rowsBy8 : rowsPlain, `const D = ${headSize}u;`, stepLib, code],
     bindings: ["uniform", "read", "read", "read", "write"],
-    constants: { WG, G: kvHeads, GROUP: perKvHead, SCALE: 1 / Math.sqrt(headSize) },
+    constants: { WG, G: kvHeads, GROUP: perKvHead, SCALE: 1 / Math.sqrt(headSize), MASKED: args.masked ? 1 : 0 },
   });
   const group = kernel.bind([args.step, args.queries, args.keys, args.values, args.output]);
   return { record: (recorder, tokens) => recorder.dispatch(kernel, group, Math.ceil((tokens * perKvHead) / WG), kvHeads) };

@@ -33,12 +33,13 @@ interface LayerOps {
 
 /** The ops of one prompt, over buffers of its length. */
 export interface PromptOps {
+  readonly hidden: GPUBuffer; // (capacity, hidden) f32
   readonly staging: { readonly rows: GPUBuffer; readonly capacity: number; readonly planeWords: number };
   readonly scoreBuffers: Pick<PromptBuffers, "step" | "qkv" | "rotated" | "keys" | "values" | "capacity">;
   /** Embedding (layer 0), norm, projections, RoPE: keys and values of the chunk stand in the staging buffer afterwards. */
   recordKeys(recorder: Recorder, layer: number, tokens: number): void;
-  /** Attention over the staging buffer, output projection, feed-forward. */
-  recordRest(recorder: Recorder, layer: number, tokens: number): void;
+  /** Attention over the staging buffer, output projection, feed-forward; `afterAttention` may read `hidden` in between. */
+  recordRest(recorder: Recorder, layer: number, tokens: number, afterAttention?: () => void): void;
   /** Final norm and head of the row step.firstRow: transformer.logits. */
   recordLogits(recorder: Recorder): void;
   dispose(): void;
@@ -140,11 +141,14 @@ export class Transformer {
     };
   }
 
-  /** Everything a prompt of these ids needs. Dispose it when the caches are filled. */
-  bindPrompt(ids: readonly number[]): PromptOps {
+  /**
+   * Everything a prompt of these ids needs. Dispose it when the caches are filled.
+   * @param masked rows of the staging buffer may be marked as dropped (kernels/prefill-attention.ts)
+   */
+  bindPrompt(ids: readonly number[], masked = false): PromptOps {
     const owner = `Prompt${this.#prompts++}`;
     try {
-      return this.#bindPrompt(ids, owner);
+      return this.#bindPrompt(ids, owner, masked);
     } catch (error) {
       this.gpu.destroyOwned(owner); // of the buffers made before one failed
       throw error;
@@ -157,15 +161,14 @@ export class Transformer {
     this.step.dispose();
   }
 
-  #bindPrompt(ids: readonly number[], owner: string): PromptOps {
+  #bindPrompt(ids: readonly number[], owner: string, masked: boolean): PromptOps {
     const { gpu, config, chunk } = this;
     const { kvHeads, headSize } = config;
-    const capacity = ids.length;
     const planeWords = Math.ceil((kvHeads * capacity * headSize) / 2 / 64) * 64;
     const make = (part: string, bytes: number): GPUBuffer => gpu.createBuffer(`Prompt.${part}`, bytes, "staging", { owner });
-    const hidden = make("hidden", capacity * config.hidden * 4);
+    const hidden = make("hidden", ids.length * config.hidden * 4);
     const rows = make("staging", 2 * planeWords * 4);
-    const idBuffer = make("ids", capacity * 4);
+    const idBuffer = make("ids", ids.length * 4);
     gpu.write(idBuffer, 0, new Uint32Array(ids));
     const plane = kvHeads * capacity * headSize * 2; // bytes
     const keys = { buffer: rows, offset: 0, size: plane };
@@ -173,10 +176,21 @@ export class Transformer {
     const step = this.step.buffer;
     const embed = this.bindEmbedding(idBuffer, hidden);
     const rotate = this.bindRotation(keys, values);
-    const attend = bindPrefillAttention(gpu, { heads: config.heads, kvHeads, headSize, step, queries: this.#rotated, keys, values, output: this.#attended });
+    const attend = bindPrefillAttention(gpu, {
+      heads: config.heads,
+      kvHeads,
+      headSize,
+      step,
+      queries: this.#rotated,
+      keys,
+      values,
+      output: this.#attended,
+      masked,
+    });
     const layers = this.weights.layers.map((layer) => this.#bindLayer(layer, hidden, chunk === 1 ? bindMatvec : bindMatmul));
     const head = this.bindHead(this.logits, hidden);
     return {
+      hidden,
       staging: { rows, capacity, planeWords },
       scoreBuffers: { step, qkv: this.#qkv, rotated: this.#rotated, keys, values, capacity },
       recordKeys(recorder, layer, tokens) {
@@ -184,9 +198,12 @@ export class Transformer {
         for (const op of layers[layer]?.keys ?? []) op.record(recorder, tokens);
         rotate.record(recorder, tokens);
       },
-      recordRest(recorder, layer, tokens) {
+      recordRest(recorder, layer, tokens, afterAttention) {
         attend.record(recorder, tokens);
-        for (const op of layers[layer]?.rest ?? []) op.record(recorder, tokens);
+        const [output, ...feedForward] = layers[layer]?.rest ?? [];
+        output?.record(recorder, tokens);
+        afterAttention?.();
+        for (const op of feedForward) op.record(recorder, tokens);
       },
       recordLogits: (recorder) => head.record(recorder, 1),
       dispose: () => gpu.destroyOwned(owner),

@@ -7,17 +7,20 @@ export interface AttentionShape {
   readonly tokens: number; // queries; query t sits at row context - tokens + t
   readonly context: number;
   readonly capacity: number;
+  /** Rows of every kv head that nobody attends to. */
+  readonly dropped?: readonly number[];
 }
 
 /** queries (tokens, H, D), keys and values (G, capacity, D) -> (tokens, H, D). */
 export function prefillAttention(queries: ArrayLike<number>, keys: ArrayLike<number>, values: ArrayLike<number>, shape: AttentionShape): Float64Array {
-  const { heads, kvHeads, headSize: D, tokens, context, capacity } = shape;
+  const { heads, kvHeads, headSize: D, tokens, context, capacity, dropped = [] } = shape;
   const output = new Float64Array(tokens * heads * D);
   for (let t = 0; t < tokens; t++)
     for (let h = 0; h < heads; h++) {
       const query = (t * heads + h) * D;
       const base = Math.floor(h / (heads / kvHeads)) * capacity;
       const scores = Array.from({ length: context - tokens + t + 1 }, (_, row) => {
+        if (dropped.includes(row)) return Number.NEGATIVE_INFINITY;
         let sum = 0;
         for (let i = 0; i < D; i++) sum += (queries[query + i] as number) * (keys[(base + row) * D + i] as number);
         return sum / Math.sqrt(D);
