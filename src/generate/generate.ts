@@ -6,8 +6,8 @@ import { EngineError, throwIfAborted } from "../errors";
 import { Decoder } from "../model/decoder";
 import { prefill } from "../model/prefill";
 import { Sequence } from "../model/sequence";
-import type { Transformer } from "../model/transformer";
 import { TextStream } from "../text/text-stream";
+import { replayParts } from "./replay";
 import { CostMeter, checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
 import { resolveMaxTokens, resolveSampling } from "./sampling-options";
 import { StopSplitter } from "./stop";
@@ -29,7 +29,7 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
     decoder = running;
     await gpu.kernels.ready();
     const started = performance.now();
-    await takePrompt(transformer, running, sequence, promptIds, from, request);
+    await takePrompt(runtime, running, sequence, promptIds, from, request);
     const ids: number[] = [];
     const text = new TextStream(tokenizer);
     const output: string[] = [];
@@ -98,15 +98,18 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
 
 /** Runs the prompt: what comes before `from` in one pass, compressed; the rest token by token. The first sample is under way afterwards. */
 async function takePrompt(
-  transformer: Transformer,
+  runtime: Runtime,
   decoder: Decoder,
   sequence: Sequence,
   ids: readonly number[],
   from: number,
   request: GenerateRequest,
 ): Promise<void> {
+  const { transformer } = runtime;
   const nothing = { step: {}, record: () => {} };
-  await prefill(transformer, ids.slice(0, from), [sequence.target()], from === ids.length ? decoder.first() : nothing, request);
+  const prompt = ids.slice(0, from);
+  const replay = replayParts(runtime, prompt, [sequence]);
+  await prefill(transformer, prompt, [sequence.target()], from === ids.length ? decoder.first() : nothing, request, replay);
   for (let index = from; index < ids.length; index++) {
     throwIfAborted(request.signal);
     const last = index === ids.length - 1;

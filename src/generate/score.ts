@@ -6,6 +6,7 @@ import { Decoder } from "../model/decoder";
 import { Judge } from "../model/judge";
 import { prefill } from "../model/prefill";
 import { Sequence } from "../model/sequence";
+import { replayParts } from "./replay";
 import { CostMeter, checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
 import { resolveSampling } from "./sampling-options";
 
@@ -32,7 +33,8 @@ export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGene
     const exact = keep(new Decoder(transformer, full.cache, resolveSampling({}), [], judge.fullLogits));
     await gpu.kernels.ready();
     const started = performance.now();
-    await prefill(transformer, ids.slice(0, from), [sequence.target(), full.target()], judge.promptEnd(), request);
+    const prompt = ids.slice(0, from);
+    await prefill(transformer, prompt, [sequence.target(), full.target()], judge.promptEnd(), request, replayParts(runtime, prompt, [sequence]));
     await gpu.idle();
     const prefillMs = performance.now() - started;
     const meter = new CostMeter(transformer);

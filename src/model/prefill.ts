@@ -1,6 +1,7 @@
 // prefill: runs a prompt layer by layer. Every chunk goes through a layer, that layer's keys and values stand unquantized in one staging
 // buffer, the policy's statistics are gathered on the way, then the layer is compressed into pages and the buffer serves the next one.
-// Several caches can take the same prompt in one pass. Source: design, section 5.
+// Several caches can take the same prompt in one pass. A replay may follow the prompt in every layer: its queries score the prompt's slots,
+// nothing else of it is kept. Source: design, section 5; methods 10.3.
 
 import type { KvCache } from "../cache/kv-cache";
 import type { PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
@@ -14,6 +15,8 @@ import type { Transformer } from "./transformer";
 /** A cache that takes the prompt, and how its slots are scored, if they are. */
 export interface PromptTarget {
   readonly cache: KvCache;
+  /** The score wants the prompt's replay. */
+  readonly replay?: boolean;
   readonly score?: (buffers: Omit<PromptBuffers, "owner" | "momentsTarget">) => PromptScorer;
 }
 
@@ -33,9 +36,11 @@ export async function prefill(
   targets: readonly PromptTarget[],
   end: PromptEnd,
   options: RunOptions = {},
+  replay: readonly (readonly number[])[] = [],
 ): Promise<void> {
-  const { gpu, config, chunk } = transformer;
-  const prompt = transformer.bindPrompt(ids);
+  const { gpu, config } = transformer;
+  const chunks = chunksOf(ids.length, replay, transformer.chunk);
+  const prompt = transformer.bindPrompt([...ids, ...replay.flat()], { capacity: ids.length + Math.max(0, ...replay.map((part) => part.length)) });
   const scored: { readonly cache: KvCache; readonly scorer?: PromptScorer }[] = [];
   try {
     for (const target of targets) {
@@ -45,22 +50,21 @@ export async function prefill(
       target.cache.beginPrompt({ ...prompt.staging, tokens: ids.length }, scores);
     }
     await gpu.kernels.ready();
-    const total = config.layers * ids.length;
+    const rows = ids.length + replay.flat().length;
     for (let layer = 0; layer < config.layers; layer++) {
-      for (let first = 0; first < ids.length; first += chunk) {
+      for (const [index, { tokens, firstRow, firstPosition }] of chunks.entries()) {
         throwIfAborted(options.signal);
-        const tokens = Math.min(chunk, ids.length - first);
-        const last = first + tokens === ids.length;
-        transformer.step.write({ tokens, firstRow: first, firstPosition: first, keyRow: first, context: first + tokens });
+        const replayed = firstRow >= ids.length;
+        transformer.step.write({ tokens, firstRow, firstPosition, keyRow: firstPosition, context: firstPosition + tokens });
         const recorder = gpu.record("prefill");
         prompt.recordKeys(recorder, layer, tokens);
         for (const { scorer } of scored) {
-          if (first === 0) scorer?.begin(recorder, layer);
-          scorer?.gather(recorder, tokens, first);
+          if (index === 0) scorer?.begin(recorder, layer);
+          scorer?.gather(recorder, tokens, firstPosition, replayed);
         }
-        // The last layer's output matters for the last token alone.
-        if (last || layer < config.layers - 1) prompt.recordRest(recorder, layer, tokens);
-        if (last)
+        // The last layer's output matters for the prompt's last token alone.
+        if (layer < config.layers - 1 || firstRow + tokens === ids.length) prompt.recordRest(recorder, layer, tokens);
+        if (index === chunks.length - 1)
           for (const { cache, scorer } of scored) {
             scorer?.finish(recorder);
             if (scorer) recorder.copy(scorer.queryEnergy, 0, cache.buffers.statistics, energyOffset(config, layer), config.kvHeads * 4);
@@ -68,7 +72,7 @@ export async function prefill(
           }
         recorder.submit();
         await gpu.idle();
-        options.onProgress?.({ phase: "prefill", done: layer * ids.length + first + tokens, total });
+        options.onProgress?.({ phase: "prefill", done: layer * rows + firstRow + tokens, total: config.layers * rows });
       }
     }
     throwIfAborted(options.signal);
@@ -84,4 +88,23 @@ export async function prefill(
   }
   for (const { cache } of targets) cache.beginDecoding();
   await gpu.kernels.ready();
+}
+
+/** A submit's worth of rows. A part of a replay stands where the prompt ends, as if it alone followed. */
+interface Chunk {
+  readonly tokens: number;
+  readonly firstRow: number; // of the hidden states
+  readonly firstPosition: number;
+}
+
+function chunksOf(promptTokens: number, replay: readonly (readonly number[])[], most: number): Chunk[] {
+  const chunks: Chunk[] = [];
+  let start = 0;
+  for (const [part, length] of [promptTokens, ...replay.map((ids) => ids.length)].entries()) {
+    const before = part === 0 ? 0 : promptTokens;
+    for (let first = 0; first < length; first += most)
+      chunks.push({ tokens: Math.min(most, length - first), firstRow: start + first, firstPosition: before + first });
+    start += length;
+  }
+  return chunks;
 }

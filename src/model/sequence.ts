@@ -47,10 +47,16 @@ export class Sequence {
     }
   }
 
+  /** Its score wants a second pass over the prompt. */
+  get needsReplay(): boolean {
+    return this.policy.score !== undefined && scorerByName(this.policy.score.kind).replay === true;
+  }
+
   /** What prefill fills: this cache, with the scores of its policy. */
   target(): PromptTarget {
     return {
       cache: this.cache,
+      replay: this.needsReplay,
       ...(this.policy.score ? { score: (buffers) => this.#scorePrompt(buffers) } : {}),
     };
   }

@@ -143,12 +143,13 @@ export class Transformer {
 
   /**
    * Everything a prompt of these ids needs. Dispose it when the caches are filled.
+   * @param capacity keys and values that stand side by side; fewer than ids where parts of a replay take turns
    * @param masked rows of the staging buffer may be marked as dropped (kernels/prefill-attention.ts)
    */
-  bindPrompt(ids: readonly number[], masked = false): PromptOps {
+  bindPrompt(ids: readonly number[], { capacity = ids.length, masked = false } = {}): PromptOps {
     const owner = `Prompt${this.#prompts++}`;
     try {
-      return this.#bindPrompt(ids, owner, masked);
+      return this.#bindPrompt(ids, capacity, owner, masked);
     } catch (error) {
       this.gpu.destroyOwned(owner); // of the buffers made before one failed
       throw error;
@@ -161,7 +162,7 @@ export class Transformer {
     this.step.dispose();
   }
 
-  #bindPrompt(ids: readonly number[], owner: string, masked: boolean): PromptOps {
+  #bindPrompt(ids: readonly number[], capacity: number, owner: string, masked: boolean): PromptOps {
     const { gpu, config, chunk } = this;
     const { kvHeads, headSize } = config;
     const planeWords = Math.ceil((kvHeads * capacity * headSize) / 2 / 64) * 64;
