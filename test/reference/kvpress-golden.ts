@@ -49,6 +49,21 @@ export const goldenOutputs = {
   knorm: [-3.19579, -3.02672, -3.14056, -2.60633],
   keydiff: [0.547477, 0.48172, -0.0792175, -0.313186],
   keepKeydiff: [ranges("0-2,9-14,21-23"), ranges("0,1,8-14,21-23")],
+  keepKnorm: [ranges("3,5,7,9,11,13,15,17,19,21-23"), ranges("0-2,7,9,11,13,15,17,19,21,23")], // "3,5,7,...,21,22,23": every other one
+  keepCritical: [ranges("0-3,5,6,10,13,14,15,19,20"), ranges("0-5,9,10,14,17,18,23")], // CriticalKV over EA without the value norm
+  projectedL1: [6.00814, 5.26201, 4.62098, 4.03075], // head 0, tokens 0..3
+  keepLagkv: [ranges("0-2,6,10,14,18-23"), ranges("0,1,3,6,10,14,18-23")], // 2 sinks, lag 4
+  keepCur: [ranges("0-4,6,10,14,16,18-20"), ranges("0-5,8,10,14,18,20,23")], // window 8, 4 sinks
+  keepCap: [ranges("0-5,10-15"), ranges("0-5,11,12,14,17,18,23")], // tau 5
+  keepNonCausal: [ranges("1,5-9,13-16,19,22"), ranges("5-11,14-18")], // chunk 8
+  keepStreaming: ranges("0-3,16-23"),
+  droppedChannels: [
+    [0, 5, 6, 7],
+    [2, 4, 5, 7],
+  ], // ThinK, ratio .5, window 4
+  rerotated: { head: 0, from: 9, to: 3, before: [-0.364102, 0.634693, 1.27255, 0.940179], after: [-0.225872, -0.0373976, 1.19755, 0.938254] }, // channels 0..3
+  merged: { head: 0, token: 3, before: [-0.637766, -0.816166, -0.849923, -0.725815], after: [0.130407, -0.0804478, -0.25483, -0.357314] }, // over Knorm
+  chunks: { chunkKv: 10, chunk: 10 }, // slots kept: ChunkKV(Knorm) chunk 5, Chunk(Knorm) chunk 7
 } as const;
 
 /** "0-3,7" as [0, 1, 2, 3, 7]. */
