@@ -4,13 +4,14 @@ import type { PresetName } from "./policy/presets";
 
 export type { PresetName };
 
-/** Formats a slot can have, by bits of key and value. */
-export type FormatName = "k16v16" | "k8v8" | "k8v4" | "k4v4" | "k4v2" | "k2v2";
+/** Formats a slot can have, by bits of key and value. k3v2, k2v2-klt, k1.5v2 and k1.5v1 need a calibration of the model. */
+export type FormatName = "k16v16" | "k8v8" | "k8v4" | "k4v4" | "k4v2" | "k3v2" | "k2v2-klt" | "k2v2" | "k1.5v2" | "k1.5v1";
 
 /** Methods that say how much a slot will matter (src/policy/scorers). */
 export type ScoreName =
   | "expected-attention"
   | "ensemble"
+  | "ensemble-replay"
   | "attention-history"
   | "h2o"
   | "snapkv"

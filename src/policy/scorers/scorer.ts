@@ -60,7 +60,7 @@ export interface PromptView {
   readonly values: BufferView; // (G, capacity, D)
   readonly storage: KeyStorage;
   /** (G, tokens) f32: what a method writes; larger = keep, positive. Sinks' entries mean nothing. */
-  readonly importance: BufferView;
+  readonly importance: GPUBuffer;
   /** (G, 7 D/2 + 4) f32: condensed moments, kept for decoding (shaders/lib/moments-record.wgsl). Filled by keyTerms() and moments(). */
   readonly moments: BufferView;
   /** The layer's index for methods that depend on it: a uniform of (layer, 0, 0, 0), written as the layers go by. */

@@ -1,0 +1,20 @@
+// combine-scores: raises importance to another score where that is larger, the other scaled to sum 1 over a head's slots past the sinks.
+// One workgroup per kv head; lanes stride over slots.
+@group(0) @binding(0) var<uniform> params: ScoreParams;
+@group(0) @binding(1) var<storage, read> other: array<f32>;             // (G, tokens)
+@group(0) @binding(2) var<storage, read_write> importance: array<f32>;  // (G, tokens)
+
+var<workgroup> parts: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let base = group.x * params.tokens;
+  var mine = 0.0;
+  for (var t = params.sinks + lane; t < params.tokens; t += 64u) { mine += other[base + t]; }
+  parts[lane] = mine;
+  workgroupBarrier();
+  var sum = 0.0;
+  for (var n = 0u; n < 64u; n++) { sum += parts[n]; }
+  let scale = 1.0 / max(sum, 1e-30);
+  for (var t = params.sinks + lane; t < params.tokens; t += 64u) { importance[base + t] = max(importance[base + t], other[base + t] * scale); }
+}
