@@ -1,13 +1,20 @@
 // composer: the prompt and its samples. The text stays editable while a run goes on: people prepare the next one.
 
-import { signal, useSignalEffect } from "@preact/signals";
+import { computed, signal, useSignalEffect } from "@preact/signals";
+import type { Engine, Prompt } from "../../src/engine-types";
 import { formatCount } from "../format";
 import { SAMPLES } from "../samples";
 import { engine } from "../state/model";
 import { editPrompt, type PromptForm, prompt, promptForm, promptText, sampleName, takeSample } from "../state/settings";
 
+/** The last count, and what it counted: while a person types, the old figure stays in view. */
+const counted = signal<{ readonly tokens: number | undefined; readonly of: Prompt | undefined; readonly by: Engine | undefined }>({
+  tokens: undefined,
+  of: undefined,
+  by: undefined,
+});
 /** Tokens of the prompt as the loaded model counts them; undefined while unknown. */
-export const promptTokens = signal<number | undefined>(undefined);
+export const promptTokens = computed(() => counted.value.tokens);
 
 export function Composer() {
   useSignalEffect(countSoon);
@@ -46,9 +53,10 @@ export function Composer() {
 function TokenCount() {
   const count = promptTokens.value;
   const context = engine.value?.info.model.context;
+  const stale = counted.value.of !== prompt.value || counted.value.by !== engine.value;
   const tooLong = count !== undefined && context !== undefined && count >= context;
   return (
-    <span class={`figures ${tooLong ? "warning" : "muted"}`} id="token-count" data-tokens={count}>
+    <span class={`figures ${tooLong ? "warning" : "muted"}`} id="token-count" data-tokens={count} aria-busy={stale}>
       {count === undefined ? "tokens: …" : `${formatCount(count)} tokens`}
       {tooLong && ` (the model takes ${formatCount(context)})`}
     </span>
@@ -62,7 +70,7 @@ function countSoon(): () => void {
   let stale = false;
   const count = async (): Promise<void> => {
     const ids = await current?.tokenize(asked).catch(() => undefined);
-    if (!stale) promptTokens.value = ids?.length;
+    if (!stale) counted.value = { tokens: ids?.length, of: asked, by: current };
   };
   const timer = setTimeout(() => void count(), 200);
   return () => {

@@ -3,17 +3,15 @@
 import type { Page } from "playwright";
 
 /** Until the tiny model, which loads by itself on a software adapter, is ready. */
-export async function untilReady(page: Page, timeout = 20_000): Promise<void> {
+export async function untilReady(page: Page, timeout = 60_000): Promise<void> {
   await page.locator("[data-state=ready]").waitFor({ timeout });
 }
 
 /** Types a prompt and waits until the page has counted its tokens. */
 export async function setPrompt(page: Page, text: string, form: "message" | "text"): Promise<number> {
-  await page.locator("#token-count").evaluate((element) => element.removeAttribute("data-tokens"));
   await page.getByLabel("Send as").selectOption(form);
   await page.locator("#prompt").fill(text);
-  await page.locator("#token-count[data-tokens]").waitFor();
-  await page.waitForTimeout(500); // the count follows the last change by a fifth of a second
+  await page.locator("#token-count[aria-busy=false][data-tokens]").waitFor();
   return Number(await page.locator("#token-count").getAttribute("data-tokens"));
 }
 
