@@ -10,6 +10,7 @@ export type ErrorCode =
   | "OUT_OF_MEMORY"
   | "SHADER" // a shader did not compile or a pipeline could not be made
   | "NOT_GGUF"
+  | "NOT_CALIBRATION" // another kind of file, or another version
   | "TRUNCATED"
   | "HASH_MISMATCH"
   | "UNSUPPORTED_ARCHITECTURE"

@@ -18,6 +18,7 @@ const DATA = [
   "src/cache/page-layout",
   "src/policy/presets",
   "src/policy/calibration",
+  "src/load/float16",
 ];
 
 interface Row {
@@ -37,9 +38,10 @@ const TABLE: Readonly<Record<string, Row>> = {
   workers: { modules: ["src/engine-types", "src/errors"], packages: ["comlink"], never: ["workers/engine-worker"] },
   "workers/engine-worker": { modules: ["src/engine", "src/engine-types", "src/errors"], packages: ["comlink"] },
   "src/index": { modules: ["src/engine", "src/openai", "workers/client"] },
-  "src/engine": { modules: ["src/openai", "src/text", "src/generate", "src/model", "src/cache", "src/policy", "src/load", "src/gpu", "models"] },
+  "src/engine": { modules: ["src/openai", "src/calibrate", "src/text", "src/generate", "src/model", "src/cache", "src/policy", "src/load", "src/gpu", "models"] },
   "src/openai": { modules: [] },
   "src/text": { modules: [], packages: ["@huggingface/tokenizers", "@huggingface/jinja"] },
+  "src/calibrate": { modules: ["src/generate", "src/model", "src/cache", "src/policy", "src/kernels", "src/gpu", "src/load", "src/text", "models"] },
   "src/generate": { modules: ["src/model", "src/cache", "src/policy", "src/text"], types: ["src/gpu"] }, // text: stop strings end a generation
   "src/model": { modules: ["src/cache", "src/kernels", "src/gpu", "src/policy"] }, // policy: a sequence joins one to its cache
   "src/policy": { modules: ["src/kernels", "models"], types: ["src/gpu"] },
@@ -47,7 +49,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   "src/kernels": { modules: ["src/gpu"] }, // and its own shader, see below
   "src/gpu": { modules: [] },
   "src/load": { modules: ["src/gpu", "models"], types: ["src/text"], packages: ["@huggingface/gguf", "@noble/hashes"] },
-  "src/node": { modules: ["src/engine", "src/load", "src/gpu", "models"], packages: ["node:", "webgpu", "fflate"] },
+  "src/node": { modules: ["src/engine", "src/calibrate", "src/load", "src/gpu", "models"], packages: ["node:", "webgpu", "fflate"] },
   ...Object.fromEntries(DATA.map((name) => [name, { modules: [] }])),
 };
 

@@ -1,0 +1,136 @@
+// codec: what a vector is after coding and decoding, on the CPU: the maths of shaders/encode-slots.wgsl without its words and pages.
+// Measures the formats' errors and simulates caches. Leaves to others: bytes (cache/page-layout), the coded form itself.
+
+import type { Bits, Format, GroupBits } from "../cache/formats";
+import { hadamardBlock } from "../kernels/cache-kernel";
+import { float16Bits, float16Value } from "../load/float16";
+import { inverse } from "./linear-algebra";
+
+/** Codes one vector and decodes it again, in place: `row` holds x - mean before, its approximation after. */
+export type Coder = (row: Float64Array) => void;
+
+/** A Hadamard basis over the vector, rounded to nearest between least and largest (8, 4 bits) or on an unbiased grid (2, 1). 16 bits keep it. */
+export function hadamardCoder(bits: Bits, D: number): Coder {
+  if (bits === 16) return () => {};
+  const block = hadamardBlock(D);
+  return (row) => {
+    hadamard(row, 0, D, block);
+    if (bits === 8 || bits === 4) roundBetween(row, 2 ** bits - 1);
+    else roundUnbiased(row, [bits, bits, bits, bits], ONES);
+    hadamard(row, 0, D, block);
+  };
+}
+
+/** What a calibrated coder needs of one (layer, kv head). */
+export interface KeyBasis {
+  readonly keyBasis: Float64Array; // (D, D)
+  readonly groupScales: ArrayLike<number>; // (4)
+}
+
+/** The calibration's basis: groups of channels at unit variance, a Hadamard basis within each, one scale a vector that keeps its product with itself. */
+export function calibratedCoder(basis: KeyBasis, bits: GroupBits, D: number): Coder {
+  const back = inverse(basis.keyBasis, D);
+  const size = D / GROUPS;
+  const block = hadamardBlock(size);
+  const scales = Float64Array.from(basis.groupScales);
+  const energies = scales.map((scale) => scale * scale);
+  const mean = energies.reduce((sum, energy) => sum + energy, 0) / GROUPS || 1;
+  const weights = energies.map((energy) => energy / mean);
+  const coded = new Float64Array(D);
+  return (row) => {
+    apply(basis.keyBasis, row, coded, D);
+    for (let group = 0; group < GROUPS; group++) {
+      for (let c = group * size; c < (group + 1) * size; c++) coded[c] = at(coded, c) / at(scales, group);
+      hadamard(coded, group * size, size, block);
+    }
+    roundUnbiased(coded, bits, weights);
+    for (let group = 0; group < GROUPS; group++) {
+      hadamard(coded, group * size, size, block);
+      for (let c = group * size; c < (group + 1) * size; c++) coded[c] = at(coded, c) * at(scales, group);
+    }
+    apply(back, coded, row, D);
+  };
+}
+
+/** The coders of a format for one head; `basis` is needed by calibrated ones. */
+export function codersOf(format: Format, D: number, basis: KeyBasis): { readonly key: Coder; readonly value: Coder } {
+  const key = format.basis === "klt" ? calibratedCoder(basis, format.keyGroups, D) : hadamardCoder(format.keyBits, D);
+  return { key, value: hadamardCoder(format.valueBits, D) };
+}
+
+/** The f16 nearest to a value, as a number. */
+export function half(value: number): number {
+  return float16Value(float16Bits(value));
+}
+
+export const GROUPS = 4;
+const ONES = Float64Array.from({ length: GROUPS }, () => 1);
+
+/** Steps of even grids for a Gaussian of deviation 1, by bits (Max 1960: .9957 at two, .3352 at four; one bit is a sign). */
+const STEPS: Readonly<Record<number, number>> = { 1: 2, 2: 0.995, 4: 0.3352 };
+
+/** Orthonormal Walsh-Hadamard transform of the channels first..first + length, block-wise, in place; its own inverse. */
+function hadamard(row: Float64Array, first: number, length: number, block: number): void {
+  for (let span = 1; span < block; span *= 2)
+    for (let c = first; c < first + length; c++) {
+      if ((c - first) & span) continue;
+      const [x, y] = [at(row, c), at(row, c + span)];
+      row[c] = (x + y) * Math.SQRT1_2;
+      row[c + span] = (x - y) * Math.SQRT1_2;
+    }
+}
+
+function roundBetween(row: Float64Array, most: number): void {
+  let [least, largest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of row) [least, largest] = [Math.min(least, value), Math.max(largest, value)];
+  const [scale, zero] = [half((largest - least) / most), half(least)];
+  for (let c = 0; c < row.length; c++) {
+    const code = scale > 0 ? Math.min(most, Math.max(0, Math.floor((at(row, c) - zero) / scale + 0.5))) : 0;
+    row[c] = zero + scale * code;
+  }
+}
+
+/**
+ * Rounds to even grids of the vector's own deviation, then scales so that the product with the vector itself is kept; energies count with
+ * each group's weight. Groups of 0 bits become 0.
+ */
+function roundUnbiased(row: Float64Array, bits: readonly number[], weights: Float64Array): void {
+  const size = row.length / GROUPS;
+  let energy = 0;
+  let coded = 0;
+  for (let c = 0; c < row.length; c++) {
+    const group = Math.floor(c / size);
+    energy += at(row, c) ** 2;
+    if (bits[group]) coded += at(weights, group) * at(row, c) ** 2;
+  }
+  const deviation = Math.max(Math.sqrt(energy / row.length), 1e-8);
+  let product = 0;
+  for (let c = 0; c < row.length; c++) {
+    const group = Math.floor(c / size);
+    const depth = bits[group] ?? 0;
+    if (depth === 0) {
+      row[c] = 0;
+      continue;
+    }
+    const step = (STEPS[depth] ?? 1) * deviation;
+    const middle = 2 ** (depth - 1);
+    const level = (Math.min(2 * middle - 1, Math.max(0, Math.floor(at(row, c) / step) + middle)) - middle + 0.5) * (STEPS[depth] ?? 1);
+    product += at(weights, group) * at(row, c) * level;
+    row[c] = level;
+  }
+  const scale = half(coded / Math.max(product, 1e-8));
+  for (let c = 0; c < row.length; c++) row[c] = at(row, c) * scale;
+}
+
+function apply(matrix: Float64Array, vector: Float64Array, into: Float64Array, D: number): void {
+  for (let i = 0; i < D; i++) {
+    let sum = 0;
+    for (let j = 0; j < D; j++) sum += at(matrix, i * D + j) * at(vector, j);
+    into[i] = sum;
+  }
+}
+
+/** Every index here is inside. */
+function at(values: { readonly [index: number]: number | undefined }, index: number): number {
+  return values[index] as number;
+}

@@ -1,0 +1,160 @@
+// study: experiments on a model's continuations: is it sound at 4-bit keys, which layers' errors matter, which shares of the bytes serve it best?
+// Leaves to others: running a continuation (replay.ts), costs and choices (shares.ts), what is measured of the text before (statistics.ts).
+
+import { type Format, formatByName } from "../cache/formats";
+import { fullBytesPerToken } from "../cache/page-layout";
+import type { FormatName } from "../engine-types";
+import type { Calibration } from "../policy/calibration";
+import type { Replay, Rows } from "./replay";
+import {
+  type CostRule,
+  chooseWithin,
+  costsOf,
+  costUnder,
+  exactBytes,
+  type LayerCosts,
+  type LayerText,
+  type Offer,
+  offerOf,
+  optimalShares,
+  rowsUnder,
+  uniformChoice,
+} from "./shares";
+import type { HeadDims } from "./statistics";
+
+/** Mean KL of 4-bit keys and values against 16-bit ones above which the model's keys get 8, nats. */
+export const FLOOR_BOUND = 0.02;
+
+/** Ratios of the 16-bit cache that shares are found at. */
+const RATIOS = [0.0625, 0.125, 0.25] as const;
+
+export interface StudyLayer extends LayerText {
+  readonly residualPower: number;
+}
+
+export interface StudyOptions {
+  readonly say?: (line: string) => void;
+  readonly onProgress?: (stage: "sensitivity" | "shares", done: number, total: number) => void;
+}
+
+/** A way to weigh layers' costs; without weights every layer gets the same bytes. */
+interface Weighing {
+  readonly name: string;
+  readonly weights?: readonly number[];
+}
+
+export class Study {
+  #offer: Offer;
+  #costs: readonly LayerCosts[];
+
+  constructor(
+    private readonly layers: readonly StudyLayer[],
+    private readonly rule: CostRule,
+    private readonly dims: HeadDims,
+    private readonly options: StudyOptions = {},
+  ) {
+    this.#offer = offerOf(dims.headSize, () => true);
+    this.#costs = this.#costsOf();
+  }
+
+  /** The format that keys must not fall below, if 4-bit ones move the model too far. From here on the study offers nothing below it. */
+  async findFloor(replay: Replay): Promise<FormatName | undefined> {
+    const kl = await this.#uniform(replay, "k4v4");
+    const { say } = this.options;
+    if (kl <= FLOOR_BOUND) {
+      say?.(`keys at 4 bits: mean KL ${kl.toPrecision(3)}, at most ${FLOOR_BOUND}: no key floor`);
+      return undefined;
+    }
+    const floor = formatByName("k8v4");
+    const better = await this.#uniform(replay, "k8v4");
+    say?.(`keys at 4 bits: mean KL ${kl.toPrecision(3)}, above ${FLOOR_BOUND}; at 8 bits ${better.toPrecision(3)}: key floor ${floor.name}`);
+    this.#offer = offerOf(this.dims.headSize, (format: Format) => format.keyBits >= floor.keyBits);
+    this.#costs = this.#costsOf();
+    return floor.name;
+  }
+
+  /** By layer: mean KL with this layer alone at 2 bits, over the layer's cost then. */
+  async sensitivities(replay: Replay): Promise<number[]> {
+    const offer = offerOf(this.dims.headSize, ({ name }) => name === "k2v2");
+    const measured: number[] = [];
+    for (const [index, layer] of this.layers.entries()) {
+      const costs = costsOf(layer, offer, this.rule, this.dims);
+      const choice = uniformChoice(costs, offer, formatByName("k2v2"));
+      const rows = rowsUnder(layer, choice, offer, this.rule, this.dims);
+      const kl = await replay.divergence((at) => (at === index ? rows : undefined), index);
+      measured.push(kl / (costUnder(costs, choice, offer) || 1));
+      this.options.onProgress?.("sensitivity", index + 1, this.layers.length);
+    }
+    const middle = [...measured].sort((a, b) => a - b)[Math.floor(measured.length / 2)] || 1;
+    return measured.map((value) => Math.max(value, 1e-3 * middle)); // a layer that showed nothing is not free
+  }
+
+  /** How to weigh layers: by residual power, by sensitivity, by both, not at all. */
+  weighings(sensitivity: readonly number[]): Weighing[] {
+    const residual = this.layers.map(({ residualPower }) => 1 / (residualPower || 1));
+    return [
+      { name: "geometric mean", weights: residual.map((value, layer) => Math.sqrt(value * (sensitivity[layer] ?? 1))) },
+      { name: "sensitivity", weights: sensitivity },
+      { name: "1 / residual power", weights: residual },
+      { name: "equal" },
+    ];
+  }
+
+  /** By ratio, the shares under which the continuation moves least. */
+  async bestShares(replay: Replay, sensitivity: readonly number[]): Promise<Calibration["shares"]> {
+    const weighings = this.weighings(sensitivity);
+    const rows: { ratio: number; shares: number[] }[] = [];
+    for (const ratio of RATIOS) {
+      const tried: { readonly name: string; readonly shares: number[]; readonly kl: number }[] = [];
+      for (const weighing of weighings) {
+        const shares = this.shares(ratio, weighing);
+        tried.push({ name: weighing.name, shares, kl: await replay.divergence((layer) => this.#under(layer, ratio, shares)) });
+        this.options.onProgress?.("shares", RATIOS.indexOf(ratio) * weighings.length + tried.length, RATIOS.length * weighings.length);
+      }
+      const best = tried.reduce((a, b) => (b.kl < a.kl ? b : a));
+      rows.push({ ratio, shares: best.shares });
+      this.options.say?.(`shares at ${100 * ratio} %: ${best.name}; KL ${tried.map(({ name, kl }) => `${name} ${kl.toPrecision(3)}`).join(", ")}`);
+    }
+    return rows;
+  }
+
+  /** Without measuring: between 1 / residual power and nothing. */
+  plainShares(): Calibration["shares"] {
+    const weights = this.layers.map(({ residualPower }) => Math.sqrt(1 / (residualPower || 1)));
+    return RATIOS.map((ratio) => ({ ratio, shares: this.shares(ratio, { name: "plain", weights }) }));
+  }
+
+  shares(ratio: number, { weights }: Weighing): number[] {
+    const { length } = this.layers;
+    if (!weights) return Array<number>(length).fill(1 / length);
+    return optimalShares(this.#costs, weights, this.#offer, { rule: this.rule, dims: this.dims, tokens: this.#tokens, ratio });
+  }
+
+  get #tokens(): number {
+    return this.layers[0]?.tokens ?? 0;
+  }
+
+  #costsOf(): LayerCosts[] {
+    return this.layers.map((layer) => costsOf(layer, this.#offer, this.rule, this.dims));
+  }
+
+  /** A layer's rows with its share of a budget. */
+  #under(index: number, ratio: number, shares: readonly number[]): Rows | undefined {
+    const [layer, costs] = [this.layers[index], this.#costs[index]];
+    if (!layer || !costs) return undefined;
+    const { kvHeads, headSize } = this.dims;
+    const total = ratio * this.#tokens * fullBytesPerToken({ layers: this.layers.length, kvHeads, headSize });
+    const choice = chooseWithin(costs, total * (shares[index] ?? 0) - exactBytes(this.rule, this.dims), this.#offer);
+    return rowsUnder(layer, choice, this.#offer, this.rule, this.dims);
+  }
+
+  /** Mean KL with every judged slot of every layer in one format. */
+  async #uniform(replay: Replay, name: FormatName): Promise<number> {
+    const offer = offerOf(this.dims.headSize, (format) => format.name === name);
+    return replay.divergence((index) => {
+      const layer = this.layers[index];
+      const slots = this.#costs[index]?.slots ?? 0;
+      return layer && rowsUnder(layer, uniformChoice({ slots }, offer, formatByName(name)), offer, this.rule, this.dims);
+    });
+  }
+}
