@@ -73,9 +73,13 @@ export function codeHash(folder = root): string {
 /** Finished cells, a line each, only ever added to: a run that is killed loses what it was doing and nothing else. */
 export class CellFile {
   readonly #cells = new Map<string, Cell>();
+  /** Ends the half line that a killed run left, so that the next one is not lost with it. */
+  #gap: string;
 
   constructor(private readonly path = join(root, "test-results/eval.jsonl")) {
-    for (const line of readLines(path)) {
+    const lines = readLines(path);
+    this.#gap = lines.at(-1) === "" || lines.length === 0 ? "" : "\n";
+    for (const line of lines) {
       const entry = parseLine(line);
       if (entry) this.#cells.set(entry.key, entry.cell);
     }
@@ -89,7 +93,8 @@ export class CellFile {
   add(key: string, cell: Cell, about: Readonly<Record<string, unknown>> = {}): void {
     this.#cells.set(key, cell);
     mkdirSync(dirname(this.path), { recursive: true });
-    appendFileSync(this.path, `${JSON.stringify({ ...about, key, cell })}\n`);
+    appendFileSync(this.path, `${this.#gap}${JSON.stringify({ ...about, key, cell })}\n`);
+    this.#gap = "";
   }
 }
 
