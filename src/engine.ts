@@ -3,6 +3,7 @@
 
 import { findModel } from "../models/catalog";
 import type {
+  CacheOptions,
   Engine,
   EngineInfo,
   GenerateEvent,
@@ -18,7 +19,7 @@ import { EngineError, throwIfAborted } from "./errors";
 import { generate } from "./generate/generate";
 import { encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
-import { type CacheScore, type ScoreManyRequest, scoreMany } from "./generate/score-many";
+import { type CacheScore, checkCaches, type ScoreManyRequest, scoreMany } from "./generate/score-many";
 import { warmUp } from "./generate/warm-up";
 import { type Gpu, openGpu } from "./gpu/device";
 import { type ByteSource, blobSource, urlSource } from "./load/byte-source";
@@ -41,6 +42,8 @@ export interface Environment {
 export interface ToolEngine extends Engine {
   /** Several policies beside the full cache, one pass over the prompt for all. */
   scoreMany(request: ScoreManyRequest): Promise<{ readonly full: CacheScore; readonly caches: readonly CacheScore[] }>;
+  /** Throws what would keep caches for so many tokens from being made, with the index of the first such in `details.cache`. */
+  checkCaches(caches: readonly CacheOptions[], tokens: number): Promise<void>;
 }
 
 /** Most positions prepared for unless a request asks for more. */
@@ -181,6 +184,11 @@ class LocalEngine implements ToolEngine {
     } finally {
       this.#running--;
     }
+  }
+
+  async checkCaches(caches: readonly CacheOptions[], tokens: number): Promise<void> {
+    this.#check();
+    checkCaches(this.transformer, caches, tokens);
   }
 
   async tokenize(prompt: Prompt): Promise<number[]> {

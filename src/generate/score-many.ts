@@ -2,11 +2,12 @@
 // For tools that compare policies; an engine has it beside score(), which does the same for one policy and sends events on the way.
 
 import type { CacheOptions, KvReport, Prompt, RunOptions, ScoredToken, Timings } from "../engine-types";
-import { throwIfAborted } from "../errors";
+import { EngineError, isEngineError, throwIfAborted } from "../errors";
 import { Decoder } from "../model/decoder";
 import { Judge } from "../model/judge";
 import { prefill } from "../model/prefill";
 import { Sequence } from "../model/sequence";
+import type { Transformer } from "../model/transformer";
 import { checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
 import { resolveSampling } from "./sampling-options";
 
@@ -28,7 +29,7 @@ export interface CacheScore {
   readonly timings: Timings;
 }
 
-/** Throws what score() throws; a policy that cannot be had is refused before anything runs. */
+/** Throws what score() throws; a cache that cannot be made is refused before anything runs, with its index in `details.cache`. */
 export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Promise<{ readonly full: CacheScore; readonly caches: readonly CacheScore[] }> {
   const { transformer } = runtime;
   const { gpu } = transformer;
@@ -43,7 +44,7 @@ export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Pr
   try {
     const judge = keep(new Judge(transformer, "ScoreMany"));
     const sides = [{ policy: "full" } as const, ...request.caches].map((options, index) => {
-      const sequence = keep(new Sequence(transformer, options, ids.length));
+      const sequence = keep(makeSequence(transformer, options, ids.length, index - 1));
       const decoder = keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], index === 0 ? judge.fullLogits : judge.logits));
       return { sequence, decoder, tokens: [] as ScoredToken[], decodeMs: 0 };
     });
@@ -76,5 +77,18 @@ export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Pr
     return { full: full as CacheScore, caches };
   } finally {
     for (const part of parts) part.dispose();
+  }
+}
+
+/** Throws what would keep one of these caches from being made, with its index in `details.cache`; runs nothing. */
+export function checkCaches(transformer: Transformer, caches: readonly CacheOptions[], tokens: number): void {
+  for (const [index, options] of caches.entries()) makeSequence(transformer, options, tokens, index).dispose();
+}
+
+function makeSequence(transformer: Transformer, options: CacheOptions, tokens: number, cache: number): Sequence {
+  try {
+    return new Sequence(transformer, options, tokens);
+  } catch (error) {
+    throw isEngineError(error) ? new EngineError(error.code, error.message, { ...error.details, cache }, { cause: error }) : error;
   }
 }

@@ -11,7 +11,7 @@ import { readTexts } from "./texts";
 import { wording, wordingFor } from "./wording";
 
 /** What a run needs of an engine; tests bring their own. */
-export type EvalEngine = Pick<ToolEngine, "info" | "tokenize" | "scoreMany">;
+export type EvalEngine = Pick<ToolEngine, "info" | "tokenize" | "scoreMany" | "checkCaches">;
 
 export interface RunHost {
   readonly cells: CellFile;
@@ -38,6 +38,10 @@ export async function run(engine: EvalEngine, options: EvalOptions, host: RunHos
   );
   const known = (item: Work): Cell | undefined => (options.fresh ? undefined : host.cells.get(item.key));
   const found = new Map(work.flatMap((item) => [known(item)].flatMap((cell) => (cell ? [[item.key, cell] as const] : []))));
+  await checkBudgets(
+    engine,
+    work.filter(({ key }) => !found.has(key)),
+  );
   const bar = new Bar(work.length, work.filter(({ key }) => found.has(key)).length, host.stderr, host.terminal);
   for (const { sample } of samples) {
     const missing = work.filter((item) => item.sample === sample && !found.has(item.key));
@@ -89,7 +93,7 @@ async function makeSamples(engine: EvalEngine, options: EvalOptions): Promise<{ 
   return made;
 }
 
-async function sampleMaker(engine: EvalEngine, sha256: string): Promise<SampleMaker> {
+export async function sampleMaker(engine: EvalEngine, sha256: string): Promise<SampleMaker> {
   const lead = (await engine.tokenize({ text: "a" })).slice(0, -1); // what the engine puts in front of a raw prompt
   const known = new Map<string, readonly number[]>();
   const encode = async (text: string): Promise<readonly number[]> => {
@@ -98,6 +102,17 @@ async function sampleMaker(engine: EvalEngine, sha256: string): Promise<SampleMa
     return ids;
   };
   return { encode, lead, wording: wording(wordingFor(sha256)), texts: readTexts() };
+}
+
+/** Refuses at once what would be refused hours later, in the middle of the run. Shorter samples have smaller budgets. */
+async function checkBudgets(engine: EvalEngine, missing: readonly Work[]): Promise<void> {
+  const shortest = Math.min(...missing.map(({ sample }) => sample.ids.length));
+  const wanted = missing.filter(({ sample }) => sample.ids.length === shortest);
+  const caches = wanted.map(({ candidate }) => candidate.options);
+  if (missing.length > 0)
+    await engine.checkCaches(caches, shortest).catch((error: unknown) => {
+      throw named(error, wanted);
+    });
 }
 
 async function measure(engine: EvalEngine, sample: Sample, group: readonly Work[], bar: Bar, host: RunHost): Promise<(readonly [Work, Cell])[]> {
@@ -125,9 +140,10 @@ async function measure(engine: EvalEngine, sample: Sample, group: readonly Work[
   });
 }
 
-/** The same error, saying which policies were under way. */
+/** The same error, saying whose cache it was. */
 function named(error: unknown, group: readonly Work[]): unknown {
-  if (!isEngineError(error) || error.code === "ABORTED") return error;
-  const policies = group.map(({ candidate }) => `${candidate.policy} ${candidate.budget ?? ""}`.trim());
-  return new EngineError(error.code, `${error.message} (One of ${policies.join(", ")}.)`, { ...error.details, policies }, { cause: error });
+  const candidate = isEngineError(error) && typeof error.details.cache === "number" ? group[error.details.cache]?.candidate : undefined;
+  if (!isEngineError(error) || !candidate) return error;
+  const { policy, budget } = candidate;
+  return new EngineError(error.code, `${policy} at budget ${budget}: ${error.message}`, { ...error.details, policy, budget }, { cause: error });
 }

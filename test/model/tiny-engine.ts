@@ -1,7 +1,7 @@
 // tiny-engine: the real engine on the bundled model for the tests of this folder, and a tap on the device that lies under it.
 
 import { readFileSync } from "node:fs";
-import { load } from "../../src/engine";
+import { load, type ToolEngine } from "../../src/engine";
 import type { Engine, FinishReason, GenerateEvent, GenerateRequest, GenerateResult, LoadRequest, ScoreRequest, ScoreResult } from "../../src/engine-types";
 import { type EngineError, isEngineError } from "../../src/errors";
 import { fileSource } from "../../src/node/file-source";
@@ -52,7 +52,7 @@ export async function tapGpu(limits: Partial<Record<keyof GPUSupportedLimits, nu
   };
 }
 
-export async function loadTiny(request: Partial<LoadRequest> = {}, gpu?: GPU): Promise<Engine> {
+export async function loadTiny(request: Partial<LoadRequest> = {}, gpu?: GPU): Promise<ToolEngine> {
   return load({ ...request, path: TINY }, { gpu: gpu ?? (await nodeGpu()), open: () => fileSource(TINY) });
 }
 

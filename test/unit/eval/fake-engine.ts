@@ -1,6 +1,7 @@
 // fake-engine: an engine for the tests of `npm run eval`: its tokenizer knows letters, its figures are made up from what is asked of it.
 
 import type { EngineInfo, ScoredToken } from "../../../src/engine-types";
+import { EngineError } from "../../../src/errors";
 import type { CacheScore, ScoreManyRequest } from "../../../src/generate/score-many";
 import type { EvalEngine } from "../../eval/run";
 
@@ -42,6 +43,10 @@ export function fakeEngine(context = 100_000): FakeEngine {
         return { tokens, kv: kv(ratio), timings };
       };
       return { full: { tokens: [], kv: kv(1), timings }, caches: caches.map(score) };
+    },
+    async checkCaches(caches, tokens) {
+      const small = caches.findIndex(({ budget }) => budget && "ratio" in budget && budget.ratio * tokens < 10);
+      if (small >= 0) throw new EngineError("BUDGET_TOO_SMALL", "Too small.", { cache: small });
     },
     dispose: async () => {},
   };

@@ -152,6 +152,11 @@ test("what is refused ends with exit code 1, under --json as an object", async (
   expect(JSON.parse(out)).toMatchObject({ error: { code: "BAD_OPTION", option: "--policy", found: "h3o" } });
   expect(await run("--task passkey --policy h3o")).toBe(1);
   expect([out, err]).toEqual(["", expect.stringContaining("BAD_OPTION: --policy")]);
+  expect(await run(`${TWO.replace("0.25", "0.001")} --json`)).toBe(1);
+  expect(JSON.parse(out)).toMatchObject({
+    error: { code: "BUDGET_TOO_SMALL", policy: "rate-distortion", budget: 0.001, message: "rate-distortion at budget 0.001: Too small." },
+  });
+  expect(engine.calls).toEqual([]);
   engine = fakeEngine(900);
   expect(await run("--task forced --length 800 --policy full --json")).toBe(1);
   expect(JSON.parse(out)).toMatchObject({ error: { code: "CONTEXT_FULL", option: "--length", found: 992, expected: 899 } });

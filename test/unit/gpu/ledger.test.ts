@@ -47,3 +47,20 @@ test("resetPeak starts again from what is live", () => {
   expect(ledger.peak).toBe(10);
   expect(labels(ledger)).toEqual(["kept"]);
 });
+
+test("a watch follows the peak as it would be without some owners", () => {
+  const ledger = new Ledger();
+  const [own, other, prompt, late] = [buffer("own", 10), buffer("other", 100), buffer("prompt", 50), buffer("late", 20)];
+  ledger.add(own, "kv", "Own");
+  ledger.add(other, "kv", "Other");
+  const [watch, all] = [ledger.watch(["Other", "Judge"]), ledger.watch([])];
+  expect([watch.bytes, all.bytes]).toEqual([10, 110]);
+  ledger.add(prompt, "staging", "Prompt");
+  ledger.remove(prompt);
+  ledger.remove(other);
+  ledger.add(late, "kv", "Judge");
+  expect([watch.bytes, all.bytes]).toEqual([60, 160]);
+  watch.end();
+  ledger.add(buffer("more", 1000), "kv", "Own");
+  expect([watch.bytes, all.bytes]).toEqual([60, 1030]);
+});
