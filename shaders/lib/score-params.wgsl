@@ -3,6 +3,5 @@ struct ScoreParams {
   tokens: u32,      // of the prompt
   sinks: u32,       // first positions, left out of statistics and scores
   capacity: u32,    // rows per head of the key and value buffers
-  window: u32,      // last queries whose attention counts: min(32, tokens)
   epsilon: f32,     // added to the expected attention before the value norm
 }

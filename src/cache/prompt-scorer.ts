@@ -10,12 +10,14 @@ import { expectedAttention } from "../kernels/expected-attention";
 import { groupMoments } from "../kernels/group-moments";
 import { keyDiversity } from "../kernels/key-diversity";
 import { meanKey } from "../kernels/mean-key";
+import { normaliseScores } from "../kernels/normalise-scores";
 import { queryMoments } from "../kernels/query-moments";
+import { queryNormalizers } from "../kernels/query-normalizers";
+import { receivedAttention } from "../kernels/received-attention";
 import { rotateMoments } from "../kernels/rotate-moments";
-import { createScoreParams, type KeyStorage, momentsLayout, type ScoringDims, WINDOW } from "../kernels/scoring";
+import { createQueryRange, createScoreParams, type KeyStorage, momentsLayout, type QueryRange, type ScoringDims } from "../kernels/scoring";
 import { slotNorms } from "../kernels/slot-norms";
-import { windowAttention } from "../kernels/window-attention";
-import { windowNormalizers } from "../kernels/window-normalizers";
+import type { Calibration } from "../policy/calibration";
 import type { ChunkOp, PromptView, ReceivedSpec, ScoreOptions, Scorer } from "../policy/scorers/scorer";
 import { futureRotation } from "./future-rotation";
 
@@ -31,6 +33,9 @@ export interface PromptBuffers {
   readonly owner: string;
   /** Where each layer's condensed moments go, momentsLayout(config).layerBytes apart; for decoding. */
   readonly momentsTarget?: GPUBuffer;
+  /** Scores are to sum to 1 over a head's slots; for methods that do not see to it themselves. */
+  readonly normalise?: boolean;
+  readonly calibration?: Calibration;
   /** f32 in tests only. */
   readonly keyStorage?: KeyStorage;
 }
@@ -47,9 +52,10 @@ export class PromptScorer implements PromptView {
   readonly values: BufferView;
   readonly storage: KeyStorage;
   readonly importance: GPUBuffer; // (G, promptTokens) f32; sinks' entries mean nothing
-  readonly queryEnergy: GPUBuffer; // (G) f32: mean |q|^2 over the group's queries past the sinks
+  readonly queryEnergy: GPUBuffer; // (2, G) f32: mean |q|^2 over the group's queries past the sinks; what scores were multiplied by, if they were
   readonly moments: GPUBuffer; // (G, 7 D/2 + 4) f32 of the layer last finished; see shaders/lib/moments-record.wgsl
   readonly layer: GPUBuffer;
+  readonly calibration: Calibration | undefined;
   readonly #created: GPUBuffer[] = [];
   readonly #statistics = new Map<string, BufferView>();
   readonly #chunks: ChunkOp[] = [];
@@ -66,20 +72,23 @@ export class PromptScorer implements PromptView {
     const { kvHeads } = dims;
     const { promptTokens, owner, capacity, keys, values, keyStorage = "f16" } = buffers;
     [this.tokens, this.capacity, this.keys, this.values, this.storage] = [promptTokens, capacity, keys, values, keyStorage];
+    this.calibration = buffers.calibration;
     this.importance = this.create("importance", kvHeads * promptTokens, "staging");
-    this.queryEnergy = this.create("queryEnergy", kvHeads);
+    this.queryEnergy = this.create("queryEnergy", 2 * kvHeads);
     this.moments = this.create("moments", kvHeads * momentsLayout(dims).floats);
     this.params = createScoreParams(gpu, owner, { tokens: promptTokens, sinks: options.sinks, capacity, epsilon: options.epsilon });
     this.layer = gpu.createBuffer(`${owner}.layer`, 16, "staging", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, owner });
     this.#created.push(this.params, this.layer);
     scorer.prompt(this, options);
+    const { params, importance, queryEnergy: factors } = this;
+    if (buffers.normalise) this.add(normaliseScores(gpu, dims, { range: { params, tokens: promptTokens }, importance, factors, first: kvHeads }));
     this.pooledMoments(); // for decoding, and E|q|^2 for the choice of bits
   }
 
   /** Start of a layer: forgets the last one's sums. Between submits. */
   begin(recorder: Recorder, layer = 0): void {
     this.#layer = layer;
-    this.gpu.write(this.layer, 0, new Uint32Array([layer]));
+    this.gpu.write(this.layer, 0, new Uint32Array([layer, layer * this.dims.kvHeads]));
     for (const op of this.#chunks) op.begin?.(recorder);
   }
 
@@ -150,16 +159,40 @@ export class PromptScorer implements PromptView {
   keyTerms(): BufferView {
     return this.#once("terms", () => {
       const { gpu, dims, params, keys, tokens, storage } = this;
-      const [moments, norms, rotation] = [this.pooledMoments(), this.norms(), this.#rotation()];
+      const [moments, rotation] = [this.pooledMoments(), this.#rotation()];
+      this.meanKeys();
       const terms = this.create("terms", 2 * dims.kvHeads * tokens, "staging");
-      this.add(meanKey(gpu, dims, { params, keys, norms, moments, storage }));
       this.add(keyDiversity(gpu, dims, { params, keys, moments, rotation, terms, tokens, storage }));
       return terms;
     });
   }
 
+  meanKeys(): BufferView {
+    return this.#once("meanKeys", () => {
+      const { gpu, dims, params, keys, moments, storage } = this;
+      this.add(meanKey(gpu, dims, { params, keys, norms: this.norms(), moments, storage }));
+      return moments;
+    });
+  }
+
   received(spec: ReceivedSpec): BufferView {
-    return this.#once(`received ${JSON.stringify(spec)}`, () => this.#windowAttention());
+    return this.#once(`received ${JSON.stringify(spec)}`, () => {
+      const { gpu, dims, keys, tokens, storage } = this;
+      const { step, rotated: queries } = this.buffers;
+      const firstQuery = this.#firstQuery(spec);
+      const replayed = spec.queries === "replay";
+      const range = this.#queryRange({ firstQuery, ...(spec.followers ? { nearest: 1, farthest: spec.followers } : {}), decay: spec.decay ?? 1 });
+      const normalizers = this.#normalizers(spec);
+      const received = this.create("received", dims.kvHeads * tokens, "staging");
+      const gather = receivedAttention(gpu, dims, { step, range, queries, keys, normalizers, received, reduce: spec.reduce, storage });
+      this.addToChunks({
+        begin: (recorder) => recorder.clear(received),
+        record: (recorder, count, first, replay) => {
+          if (replay === replayed && first + count > firstQuery) gather.record(recorder, Math.min(first + count, tokens));
+        },
+      });
+      return received;
+    });
   }
 
   /** Mean of the queries seen first, from which deviations are summed: (H, D). */
@@ -206,25 +239,34 @@ export class PromptScorer implements PromptView {
     });
   }
 
-  #windowAttention(): BufferView {
-    const { gpu, dims, params, keys, tokens, storage } = this;
-    const { heads, kvHeads, headSize } = dims;
-    const { rotated } = this.buffers;
-    const queries = this.create("window", WINDOW * heads * headSize); // (32, H, D)
-    const received = this.create("received", kvHeads * tokens, "staging");
-    const normalizers = this.create("normalizers", WINDOW * heads);
-    const row = heads * headSize * 4;
-    const start = Math.max(0, tokens - WINDOW);
-    this.addToChunks({
-      record: (recorder, count, first) => {
-        const from = Math.max(first, start);
-        const end = Math.min(first + count, tokens);
-        if (end > from) recorder.copy(rotated, (from - first) * row, queries, (from - start) * row, (end - from) * row);
-      },
+  /** Log of the softmax denominator of a chunk's queries: (G, chunk H/G), by row from the first that counts on. */
+  #normalizers(spec: ReceivedSpec): BufferView {
+    return this.#once(`normalizers ${spec.queries}`, () => {
+      const { gpu, dims, keys, storage } = this;
+      const { step, rotated: queries } = this.buffers;
+      const firstQuery = this.#firstQuery(spec);
+      const normalizers = this.create("normalizers", queries.size / 4 / dims.headSize);
+      const gather = queryNormalizers(gpu, dims, { step, range: this.#queryRange({ firstQuery }), queries, keys, normalizers, storage });
+      this.addToChunks({
+        record: (recorder, count, first, replay) => {
+          const rows = first + count - Math.max(first, firstQuery);
+          if (replay === (spec.queries === "replay") && rows > 0) gather.record(recorder, rows);
+        },
+      });
+      return normalizers;
     });
-    this.add(windowNormalizers(gpu, dims, { params, queries, keys, normalizers, tokens, storage }));
-    this.add(windowAttention(gpu, dims, { params, queries, keys, normalizers, received, tokens, storage }));
-    return received;
+  }
+
+  #firstQuery({ queries }: ReceivedSpec): number {
+    if (queries === "all") return 0;
+    return queries === "replay" ? this.tokens : Math.max(0, this.tokens - queries);
+  }
+
+  #queryRange(range: Omit<QueryRange, "tokens" | "capacity" | "headSize">): GPUBuffer {
+    const { gpu, tokens, capacity, dims } = this;
+    const buffer = createQueryRange(gpu, this.buffers.owner, { tokens, capacity, headSize: dims.headSize, ...range });
+    this.#created.push(buffer);
+    return buffer;
   }
 
   /** A statistic by its name: made when first asked for. */

@@ -20,9 +20,6 @@ export function halfPairing({ rope }: ScoringDims): number {
   return rope.pairing === "half" ? 1 : 0;
 }
 
-/** Longest window of last queries whose attention is looked at. */
-export const WINDOW = 32;
-
 /** Slots one workgroup of the four-slots kernels covers. */
 export const BLOCK = 256;
 
@@ -36,9 +33,35 @@ export interface ScoreParams {
 
 /** The uniform of a prompt's scoring, written once. */
 export function createScoreParams(gpu: Gpu, owner: string, { tokens, sinks, capacity, epsilon }: ScoreParams): GPUBuffer {
-  const buffer = gpu.createBuffer(`${owner}.scoreParams`, 32, "staging", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, owner });
-  gpu.write(buffer, 0, new Uint32Array([tokens, sinks, capacity, Math.min(WINDOW, tokens)]));
-  gpu.write(buffer, 16, new Float32Array([epsilon]));
+  const buffer = gpu.createBuffer(`${owner}.scoreParams`, 16, "staging", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, owner });
+  gpu.write(buffer, 0, new Uint32Array([tokens, sinks, capacity]));
+  gpu.write(buffer, 12, new Float32Array([epsilon]));
+  return buffer;
+}
+
+/** Values of QueryRange in shaders/lib/chunk-logits.wgsl. */
+export interface QueryRange {
+  /** Slots that are looked at: those of the prompt. */
+  readonly tokens: number;
+  /** Rows per head of the key buffer. */
+  readonly capacity: number;
+  /** Position from which on queries count. */
+  readonly firstQuery: number;
+  /** A slot's queries are those `nearest` to `farthest` positions after it; all by default. */
+  readonly nearest?: number;
+  readonly farthest?: number;
+  /** Weight of a query over that of the next one; 1 by default. */
+  readonly decay?: number;
+  readonly headSize: number;
+}
+
+/** The uniform of what is gathered of a prompt's attention, written once. */
+export function createQueryRange(gpu: Gpu, owner: string, range: QueryRange): GPUBuffer {
+  const { tokens, capacity, firstQuery, nearest = 0, farthest = 0xffffffff, decay = 1, headSize } = range;
+  const buffer = gpu.createBuffer(`${owner}.queryRange`, 32, "staging", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, owner });
+  gpu.write(buffer, 0, new Uint32Array([tokens, capacity, firstQuery, nearest, farthest]));
+  gpu.write(buffer, 20, new Float32Array([decay]));
+  gpu.write(buffer, 24, new Uint32Array([headSize / 4]));
   return buffer;
 }
 

@@ -2,17 +2,20 @@
 
 import { PromptScorer } from "../../src/cache/prompt-scorer";
 import type { Gpu } from "../../src/gpu/device";
+import type { BufferView } from "../../src/gpu/kernel";
 import type { Op } from "../../src/gpu/recorder";
 import { StepBuffer } from "../../src/gpu/step";
 import { createScoreParams, type KeyStorage, momentsLayout, type ScoringDims } from "../../src/kernels/scoring";
+import type { Calibration } from "../../src/policy/calibration";
 import { DEFAULTS, scorerByName } from "../../src/policy/scorers";
-import type { ScoreOptions } from "../../src/policy/scorers/scorer";
+import type { ReceivedSpec, ScoreOptions, Scorer } from "../../src/policy/scorers/scorer";
 import type { Dims, Numbers } from "../reference/expected-attention";
 import { packHalves, type ScoringCase } from "../reference/scoring-case";
 
 export interface Scored {
   readonly importance: Float32Array; // (G, T)
   readonly queryEnergy: Float32Array; // (G)
+  readonly factors: Float32Array; // (G)
   readonly moments: Float32Array; // (G, 7 D/2 + 4)
 }
 
@@ -21,6 +24,9 @@ export interface ScoreRun {
   readonly storage?: KeyStorage;
   /** Spare rows per head of the key and value buffers. */
   readonly spare?: number;
+  /** Scores of a head sum to 1. */
+  readonly normalise?: boolean;
+  readonly calibration?: Calibration;
 }
 
 export function scoringDims({ dims, rope }: ScoringCase): ScoringDims {
@@ -31,9 +37,41 @@ export async function scorePrompt(
   gpu: Gpu,
   given: ScoringCase,
   scoring: Partial<ScoreOptions> & Pick<ScoreOptions, "kind">,
-  { chunk = 32, storage = "f16", spare = 3 }: ScoreRun = {},
+  run: ScoreRun = {},
 ): Promise<Scored> {
   const options: ScoreOptions = { ...DEFAULTS, ...scorerByName(scoring.kind).defaults, ...scoring };
+  const { T, G } = given.dims;
+  const { floats, layerBytes } = momentsLayout(scoringDims(given));
+  return runPrompt(gpu, given, scorerByName(options.kind), options, { tokens: T, ...run }, async (scorer, target) => ({
+    importance: await readSome(gpu, scorer.importance, 0, G * T),
+    queryEnergy: await readSome(gpu, scorer.queryEnergy, 0, G),
+    factors: await readSome(gpu, scorer.queryEnergy, G * 4, G),
+    moments: await readSome(gpu, target, layerBytes, G * floats),
+  }));
+}
+
+/** What PromptScorer.received() gathers when the first `tokens` positions are the prompt and the others its replay, (G, tokens). */
+export async function gatherReceived(gpu: Gpu, given: ScoringCase, tokens: number, spec: ReceivedSpec, chunk: number): Promise<Float32Array> {
+  let received: BufferView | undefined;
+  const scorer: Pick<Scorer, "prompt"> = {
+    prompt(view) {
+      received = view.received(spec);
+    },
+  };
+  return runPrompt(gpu, given, scorer, { ...DEFAULTS, kind: "snapkv", sinks: given.dims.sinks }, { tokens, chunk }, () =>
+    readSome(gpu, received as GPUBuffer, 0, given.dims.G * tokens),
+  );
+}
+
+/** Runs a prompt's chunks, and those of a replay after it, through a PromptScorer as layer 1 of 2; twice, as a second layer must not see the first. */
+async function runPrompt<Result>(
+  gpu: Gpu,
+  given: ScoringCase,
+  method: Pick<Scorer, "prompt">,
+  options: ScoreOptions,
+  { tokens: promptTokens, chunk = 32, storage = "f16", spare = 3, normalise = false, calibration }: ScoreRun & { readonly tokens: number },
+  read: (scorer: PromptScorer, moments: GPUBuffer) => Promise<Result>,
+): Promise<Result> {
   const { T, H, G, D } = given.dims;
   const capacity = T + spare;
   const step = new StepBuffer(gpu, "test");
@@ -43,22 +81,24 @@ export async function scorePrompt(
   const keys = uploadSlots(gpu, given.keys, given.dims, capacity, storage);
   const values = uploadSlots(gpu, given.values, given.dims, capacity, storage);
   const target = gpu.createBuffer("test.moments", 2 * momentsLayout(scoringDims(given)).layerBytes, "kv");
-  const scorer = new PromptScorer(gpu, scoringDims(given), scorerByName(options.kind), options, {
+  const scorer = new PromptScorer(gpu, scoringDims(given), method, options, {
     step: step.buffer,
     qkv,
     rotated,
     keys,
     values,
     capacity,
-    promptTokens: T,
+    promptTokens,
     owner: "test",
     momentsTarget: target,
     keyStorage: storage,
+    normalise,
+    ...(calibration && { calibration }),
   });
   await gpu.kernels.ready();
   const created = gpu.objectsCreated;
-  for (let first = 0; first < T; first += chunk) {
-    const tokens = Math.min(chunk, T - first);
+  const runChunk = (first: number, end: number): void => {
+    const tokens = Math.min(chunk, end - first);
     step.write({ tokens, firstRow: first, firstPosition: first, keyRow: first, context: first + tokens });
     const rows = new Float32Array(tokens * width).map((_, n) =>
       n % width < H * D ? given.queries[(first + Math.floor(n / width)) * H * D + (n % width)]! : 1e6,
@@ -67,23 +107,24 @@ export async function scorePrompt(
     gpu.write(rotated, 0, Float32Array.from(given.rotated.subarray(first * H * D, (first + tokens) * H * D)));
     const recorder = gpu.record();
     if (first === 0) scorer.begin(recorder, 1);
-    scorer.gather(recorder, tokens, first);
+    scorer.gather(recorder, tokens, first, first >= promptTokens);
     if (first + tokens === T) scorer.finish(recorder);
     recorder.submit();
+  };
+  for (let layer = 0; layer < 2; layer++) {
+    for (let first = 0; first < promptTokens; first += chunk) runChunk(first, promptTokens);
+    for (let first = promptTokens; first < T; first += chunk) runChunk(first, T);
   }
   if (gpu.objectsCreated !== created) throw new Error(`recording made ${gpu.objectsCreated - created} GPU objects`);
-  const floats = async (buffer: GPUBuffer, offset: number, count: number): Promise<Float32Array> =>
-    new Float32Array(await gpu.read(buffer, offset, count * 4)).subarray(0, count); // buffers have at least 16 bytes
-  const layout = momentsLayout(scoringDims(given));
-  const result = {
-    importance: await floats(scorer.importance, 0, G * T),
-    queryEnergy: await floats(scorer.queryEnergy, 0, G),
-    moments: await floats(target, layout.layerBytes, G * layout.floats),
-  };
+  const result = await read(scorer, target);
   scorer.dispose();
   step.dispose();
   for (const buffer of [qkv, rotated, keys, values, target]) gpu.destroyBuffer(buffer);
   return result;
+}
+
+async function readSome(gpu: Gpu, buffer: GPUBuffer, offset: number, count: number): Promise<Float32Array> {
+  return new Float32Array(await gpu.read(buffer, offset, count * 4)).subarray(0, count); // buffers have at least 16 bytes
 }
 
 /** (G, T, D) rows as (G, capacity, D) in the storage asked for. Spare rows are NaN: nothing may read them. */

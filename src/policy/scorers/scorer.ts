@@ -8,6 +8,7 @@ import type { BufferView } from "../../gpu/kernel";
 import type { BufferRole } from "../../gpu/ledger";
 import type { Op, Recorder } from "../../gpu/recorder";
 import type { KeyStorage, ScoringDims } from "../../kernels/scoring";
+import type { Calibration } from "../calibration";
 
 /** A method's settings, all set. Which of them it reads is told in its own file. */
 export interface ScoreOptions {
@@ -33,6 +34,8 @@ export interface ScoreOptions {
   readonly block: number;
   /** Part of importance against redundancy (r-kv). */
   readonly lambda: number;
+  /** Tokens of a partition (lagkv). */
+  readonly lag: number;
   readonly seed: number;
 }
 
@@ -46,13 +49,15 @@ export interface ReceivedSpec {
   readonly reduce: "sum" | "max" | "squares" | "max-of-mean";
   /** Weight of a query over that of the next one; 1 by default. Sums only. */
   readonly decay?: number;
+  /** Counts for a slot only the so many queries that follow its own; by default its own and all that follow. */
+  readonly followers?: number;
 }
 
 /** One layer of a prompt as a method sees it. Buffers are those of the layer at hand, whichever it is when the ops are recorded. */
 export interface PromptView {
   readonly gpu: Gpu;
   readonly dims: ScoringDims; // H heads, G kv heads, D head size
-  /** ScoreParams (shaders/lib/score-params.wgsl): tokens, sinks, capacity, window, epsilon. */
+  /** ScoreParams (shaders/lib/score-params.wgsl): tokens, sinks, capacity, epsilon. */
   readonly params: GPUBuffer;
   readonly tokens: number;
   readonly capacity: number;
@@ -63,8 +68,10 @@ export interface PromptView {
   readonly importance: GPUBuffer;
   /** (G, 7 D/2 + 4) f32: condensed moments, kept for decoding (shaders/lib/moments-record.wgsl). Filled by keyTerms() and moments(). */
   readonly moments: BufferView;
-  /** The layer's index for methods that depend on it: a uniform of (layer, 0, 0, 0), written as the layers go by. */
+  /** The layer's index for methods that depend on it: a uniform of (layer, layer * G, 0, 0), written as the layers go by. */
   readonly layer: GPUBuffer;
+  /** What was measured once of the model, where it was: requireCalibration(). */
+  readonly calibration: Calibration | undefined;
   /** Adds a dispatch after the layer's last chunk; they run in the order added. */
   add(op: Op): void;
   /** Adds a dispatch after every chunk of queries. */
@@ -79,6 +86,8 @@ export interface PromptView {
   expectedLogits(): BufferView;
   /** (G, tokens) vec2f: (1 - cos(k, mean unit key))^3, condensed log-score. */
   keyTerms(): BufferView;
+  /** The moments, with the mean unit key of every head in their record. */
+  meanKeys(): BufferView;
   /** (G, tokens) f32. */
   received(spec: ReceivedSpec): BufferView;
 }
@@ -96,6 +105,9 @@ export interface RingView {
   readonly gpu: Gpu;
   readonly dims: ScoringDims;
   readonly layer: number;
+  /** Uniform of (layer, 0, 0, 0). */
+  readonly layerIndex: BufferView;
+  /** firstPosition: the next token's; context: tokens in the ring; ringLength: rows that are scored. */
   readonly step: GPUBuffer;
   readonly keys: BufferView; // (G, slots, D) f16 pairs
   readonly values: BufferView; // (G, slots, D) f16 pairs
@@ -106,6 +118,9 @@ export interface RingView {
   /** (G, slots) f32: mean attention a slot has got from each query since its own, over the group's heads; only where the method asks for it. */
   readonly received: BufferView | undefined;
   readonly importance: BufferView; // (G, slots) f32
+  readonly calibration: Calibration | undefined;
+  /** A buffer of this layer's that lives as long as the view. */
+  create(part: string, floats: number): GPUBuffer;
 }
 
 export interface Scorer {

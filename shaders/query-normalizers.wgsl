@@ -1,13 +1,14 @@
-// window-normalizers: log of the softmax denominator of every window query, over all keys it sees.
+// query-normalizers: log of the softmax denominator of every query of a chunk, over all keys it sees, sinks included.
 // One workgroup per (8 rows, kv head); lane = 4 slots of every 256.
 override H: u32;
 override G: u32;
 override D: u32;
 
-@group(0) @binding(0) var<uniform> params: ScoreParams;
-@group(0) @binding(1) var<storage, read> queries: array<vec4f>;          // (32, H, D/4), after RoPE
-@group(0) @binding(2) var<storage, read> keys: array<Quad>;              // (G, capacity, D/4)
-@group(0) @binding(3) var<storage, read_write> normalizers: array<f32>;  // (G, 32 H/G)
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<uniform> range: QueryRange;
+@group(0) @binding(2) var<storage, read> queries: array<vec4f>;          // (chunk, H, D/4), after RoPE
+@group(0) @binding(3) var<storage, read> keys: array<Quad>;              // (G, capacity, D/4)
+@group(0) @binding(4) var<storage, read_write> normalizers: array<f32>;  // (G, chunk H/G), by row
 
 var<workgroup> tops: array<array<f32, 64>, 8>;
 var<workgroup> sums: array<array<f32, 64>, 8>;
@@ -16,11 +17,12 @@ var<workgroup> sums: array<array<f32, 64>, 8>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let firstRow = group.x * 8u;
   let head = group.y;
+  let last = positionOf(min(firstRow + 7u, numRows() - 1u)); // the last key that any of the rows sees
   var top: array<f32, 8>;
   var sum: array<f32, 8>;
   for (var n = 0u; n < 8u; n++) { top[n] = HIDDEN; }
-  for (var block = 0u; block < params.tokens; block += 256u) {
-    let logits = windowLogits(firstRow, head, vec4u(block + lane) + vec4u(0u, 64u, 128u, 192u));
+  for (var block = 0u; block <= last; block += 256u) {
+    let logits = chunkLogits(firstRow, head, vec4u(block + lane) + vec4u(0u, 64u, 128u, 192u));
     for (var n = 0u; n < 8u; n++) {
       let l = logits[n];
       let higher = max(top[n], max(max(l.x, l.y), max(l.z, l.w)));
@@ -39,5 +41,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var n = 0u; n < 64u; n++) { highest = max(highest, tops[lane][n]); }
   var total = 0.0;
   for (var n = 0u; n < 64u; n++) { total += sums[lane][n] * exp(tops[lane][n] - highest); }
-  normalizers[head * 32u * (H / G) + firstRow + lane] = highest + log(total);
+  normalizers[head * (arrayLength(&normalizers) / G) + firstRow + lane] = highest + log(total);
 }
