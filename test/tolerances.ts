@@ -11,6 +11,7 @@ export interface Tolerance {
 
 export const tolerances = {
   f64: { atol: 1e-12, rtol: 1e-10, because: "two orders of the same f64 sums" },
+  kvpressDouble: { atol: 5e-7, rtol: 1e-6, because: "kvpress in f64, but with the RoPE tables (and softmax) that Transformers makes in f32" },
   printed6: { atol: 1e-12, rtol: 1e-5, because: "the reference printed six digits, the first of which may be a 1" },
   frequency: { atol: 0, rtol: 1e-6, because: "transformers computes RoPE's frequencies in f32" },
   score: { atol: 1e-9, rtol: 1e-4, because: "f32 sums of up to D^2 products in an exponent of a few units; what the milestone asks of scores" },
@@ -39,6 +40,10 @@ export const tolerances = {
   halfPrecision: { atol: 2e-4, rtol: 1e-3, because: "a result stored as f16: 2^-11 of values up to 4, or of a scale" },
   candidate: { atol: 1e-9, rtol: 1e-4, because: "f32 sums of squares and a power; keys twice rounded or a wrong mean are off by 1e-2" },
   sharpAttention: { atol: 2e-3, rtol: 1e-3, because: "logits of some hundreds, whose f32 rounding is 3e-5 of a nat, over f16 keys" },
+  inverse: { atol: 1e-7, rtol: 1e-7, because: "an f64 inverse of a matrix whose condition is at most some thousands" },
+  eigen: { atol: 1e-7, rtol: 1e-7, because: "rotations until rows are orthogonal to 1e-10, in f64" },
+  halfBasis: { atol: 2e-4, rtol: 2 ** -10, because: "a basis rounded to f16, elements of up to 2" },
+  codec: { atol: 1e-6, rtol: 1e-5, because: "the same f64 steps in another order; another code is off by 1e-2" },
 } as const satisfies Record<string, Tolerance>;
 
 /** Fails with the range of indices that are off, the worst of them, and what was wanted there. */
