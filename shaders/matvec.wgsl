@@ -1,4 +1,5 @@
-// matvec: y = W x for one token; lib/epilogue.wgsl says what becomes of the sums. A lane owns two rows, so that x is read once for both.
+// matvec: y = W x for one token; lib/epilogue.wgsl says what becomes of the sums, lib/norm-*.wgsl what part of an RMS norm before or after it
+// is done on the way. A lane owns two rows, so that x is read once for both.
 // On hardware adapters the columns are split over SPLIT slices of the workgroup: a matrix of 576 rows alone would not fill a GPU.
 override WG: u32;
 override SPLIT: u32 = 1u;
@@ -56,16 +57,23 @@ fn main(@builtin(workgroup_id) group: vec3u, lane: Lane) {
   if (SPLIT > 1u) {
     partial[lane.index] = vec2f(sumA, sumB);
     workgroupBarrier();
-    if (slice > 0u) { return; }
+  }
+  if (slice == 0u) {
     for (var other = 1u; other < SPLIT; other++) {
       sumA += partial[other * WG + mine].x;
       sumB += partial[other * WG + mine].y;
     }
+    let scale = inputScale();
+    if (MODE == PAIR) {
+      if (column < ROWS) { write(column, silu(scale * sumA) * (scale * sumB)); }
+    } else {
+      if (column < ROWS) { write(column, scale * sumA); }
+      if (column + SECOND < ROWS) { write(column + SECOND, scale * sumB); }
+    }
   }
-  if (MODE == PAIR) {
-    if (column < ROWS) { finish(0u, column, silu(sumA) * sumB); }
-    return;
-  }
-  if (column < ROWS) { finish(0u, column, sumA); }
-  if (column + SECOND < ROWS) { finish(0u, column + SECOND, sumB); }
+  passEnergy(lane.index, group.x);
+}
+
+fn write(column: u32, sum: f32) {
+  passOn(column, finish(0u, column, sum));
 }

@@ -17,11 +17,13 @@ fn silu(v: f32) -> f32 {
   return v / (1.0 + exp(-max(v, -80.0)));  // exp(88) overflows
 }
 
-fn finish(token: u32, column: u32, sum: f32) {
+// Returns what was written.
+fn finish(token: u32, column: u32, sum: f32) -> f32 {
   let at = (token + select(0u, step.firstRow, OUT_AT_STEP)) * OUT_COLS + OUT_FIRST + column;
   var value = sum;
   if (BIAS) { value += bias[OUT_FIRST + column]; }
   if (MODE == ADD) { value += y[at]; }
   if (MODE == GATE) { value *= silu(y[at]); }
   y[at] = value;
+  return value;
 }

@@ -2,10 +2,19 @@
 
 import code from "../../shaders/matvec.wgsl?raw";
 import type { Gpu } from "../gpu/device";
-import { bindProduct, type ProductArgs, type ProductOp } from "./product";
+import type { Weight } from "../model/weights";
+import { bindProduct, type ProductArgs, type ProductOp, productGroups } from "./product";
 
 /** Workgroups that fill a GPU; a matrix with fewer splits its columns over more slices. */
 const WORKGROUPS = 256;
+
+/** Lanes of a workgroup that own rows: two each. */
+const WG = 32;
+
+/** Sums of squares that a product with these weights and `normOut` writes. */
+export function squaresOf(weights: readonly Weight[]): number {
+  return productGroups(weights, { constants: { WG } });
+}
 
 /** y = W x for the one token of the step. `split` forces the number of slices, for tests. */
 export function bindMatvec(gpu: Gpu, args: ProductArgs, split = slices(gpu, args)): ProductOp {
@@ -14,7 +23,7 @@ export function bindMatvec(gpu: Gpu, args: ProductArgs, split = slices(gpu, args
     {
       name: "matvec",
       code,
-      constants: { WG: 32, SPLIT: split },
+      constants: { WG, SPLIT: split },
       tokenGroups: () => 1,
     },
     args,

@@ -2,10 +2,13 @@
 // Leaves to others: the kernels and their grids (matmul.ts, matvec.ts).
 
 import epilogue from "../../shaders/lib/epilogue.wgsl?raw";
+import normInLib from "../../shaders/lib/norm-in.wgsl?raw";
+import normNone from "../../shaders/lib/norm-none.wgsl?raw";
+import normOutLib from "../../shaders/lib/norm-out.wgsl?raw";
 import stepLib from "../../shaders/lib/step.wgsl?raw";
 import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
-import type { BufferView, Kernel } from "../gpu/kernel";
+import type { Binding, BufferView, Kernel } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
 import type { Vector, Weight, WeightKind, WeightShard } from "../model/weights";
 import { columnsCode, weightCode } from "./weight-code";
@@ -24,6 +27,22 @@ export interface ProductArgs {
   /** Rows of the input or output count from step.firstRow, not from 0: true for the hidden states of a prompt. */
   readonly inputAtStep?: boolean;
   readonly outputAtStep?: boolean;
+  /** matvec only: the input is what another product passed on. */
+  readonly normIn?: NormIn;
+  /** matvec only: what the RMS norm that follows needs of the output. */
+  readonly normOut?: NormOut;
+}
+
+/** An RMS norm of which the product that wrote its input did one half, NormOut, and the product that reads it does the other: y * W (gain x). */
+export interface NormIn {
+  readonly squares: BufferView; // (productGroups of that product) f32
+  readonly epsilon: number;
+}
+
+export interface NormOut {
+  readonly gain: GPUBuffer; // (output columns) f32
+  readonly scaled: GPUBuffer; // (output columns) f32: the output times the gain
+  readonly squares: BufferView; // (productGroups) f32: sums of squares of the output
 }
 
 /** Bound once, recorded for every chunk or token. */
@@ -58,7 +77,7 @@ export function bindProduct(gpu: Gpu, shader: ProductShader, args: ProductArgs):
   const outCols = args.mode === "gate-up" ? total / 2 : total;
   check(args, cols, outCols);
   const parts = args.mode === "gate-up" ? gateUpParts(args.weights, outCols) : rowsOf(args.weights, 0, total, 0, args.mode ?? "store");
-  const dispatches = parts.map((part) => bindPart(gpu, shader, args, part, cols, outCols));
+  const dispatches = parts.map((part, index) => bindPart(gpu, shader, args, part, groupsOf(parts.slice(0, index), shader), cols, outCols));
   return {
     record(recorder, tokens) {
       for (const { kernel, group, groups } of dispatches) recorder.dispatch(kernel, group, groups, shader.tokenGroups(tokens));
@@ -66,22 +85,41 @@ export function bindProduct(gpu: Gpu, shader: ProductShader, args: ProductArgs):
   };
 }
 
+/** Workgroups of a plain product of these weights, over all its dispatches: so many sums of squares NormOut leaves. */
+export function productGroups(weights: readonly Weight[], shader: Pick<ProductShader, "constants">): number {
+  const rows = weights.reduce((sum, weight) => sum + weight.rows, 0);
+  return groupsOf(rowsOf(weights, 0, rows, 0, "store"), shader);
+}
+
+function groupsOf(parts: readonly Part[], { constants }: Pick<ProductShader, "constants">): number {
+  return parts.reduce((sum, part) => sum + Math.ceil(part.rows / spanOf(part, constants.WG)), 0);
+}
+
+/** Rows of a workgroup. */
+function spanOf({ mode }: Part, WG: number): number {
+  return mode === "pair" ? WG : 2 * WG;
+}
+
+/** @param firstGroup workgroups of the dispatches before this one */
 function bindPart(
   gpu: Gpu,
   shader: ProductShader,
   args: ProductArgs,
   part: Part,
+  firstGroup: number,
   cols: number,
   outCols: number,
 ): { kernel: Kernel; group: GPUBindGroup; groups: number } {
   const { WG } = shader.constants;
-  const span = part.mode === "pair" ? WG : 2 * WG;
+  const span = spanOf(part, WG);
+  const norm = normParts(args, firstGroup);
   const kernel = gpu.kernels.get({
     name: shader.name,
-    code: [columnsCode(gpu), stepLib, ...weightCode(part.kind), epilogue, shader.code],
-    bindings: ["uniform", "read", "read", "write", "read"],
+    code: [columnsCode(gpu), stepLib, ...weightCode(part.kind), epilogue, norm.code, shader.code],
+    bindings: ["uniform", "read", "read", "write", "read", ...norm.bindings],
     constants: {
       ...shader.constants,
+      ...norm.constants,
       STRIDE: part.shard.paddedRows,
       UNITS: cols / 32,
       ROWS: part.rows,
@@ -96,15 +134,31 @@ function bindPart(
       OUT_AT_STEP: args.outputAtStep ? 1 : 0,
     },
   });
-  const group = kernel.bind([args.step, part.shard.buffer, args.input, args.output, args.bias?.buffer ?? args.input]);
+  const group = kernel.bind([args.step, part.shard.buffer, args.input, args.output, args.bias?.buffer ?? args.input, ...norm.buffers]);
   return { kernel, group, groups: Math.ceil(part.rows / span) };
 }
 
-function check({ weights, bias, mode }: ProductArgs, cols: number, outCols: number): void {
+interface NormParts {
+  readonly code: string;
+  readonly bindings: readonly Binding[];
+  readonly constants: Readonly<Record<string, number>>;
+  readonly buffers: readonly BufferView[];
+}
+
+function normParts({ normIn, normOut }: ProductArgs, firstGroup: number): NormParts {
+  if (normIn) return { code: normInLib, bindings: ["read"], constants: { EPSILON: normIn.epsilon }, buffers: [normIn.squares] };
+  if (!normOut) return { code: normNone, bindings: [], constants: {}, buffers: [] };
+  const { gain, scaled, squares } = normOut;
+  return { code: normOutLib, bindings: ["read", "write", "write"], constants: { FIRST_GROUP: firstGroup }, buffers: [gain, scaled, squares] };
+}
+
+function check({ weights, bias, mode, normIn, normOut }: ProductArgs, cols: number, outCols: number): void {
   const names = weights.map((weight) => weight.name).join(" + ");
   if (cols === 0 || cols % 32 !== 0 || weights.some((weight) => weight.cols !== cols))
     throw new EngineError("INTERNAL", `Product of ${names}: columns ${weights.map((weight) => weight.cols)} must be one multiple of 32.`);
   if (!Number.isInteger(outCols)) throw new EngineError("INTERNAL", `Product of ${names}: gate-up needs an even number of rows.`);
+  if (normOut && (normIn || mode === "gate-up"))
+    throw new EngineError("INTERNAL", `Product of ${names}: passes on to a norm, so it has none and is no gate-up.`);
   if (bias && mode === "gate-up") throw new EngineError("INTERNAL", `Product of ${names}: gate-up takes no bias.`);
   if (bias && bias.length !== outCols) throw new EngineError("INTERNAL", `Product of ${names}: bias ${bias.name} has ${bias.length} values, not ${outCols}.`);
 }

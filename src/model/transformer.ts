@@ -9,13 +9,14 @@ import type { Recorder } from "../gpu/recorder";
 import { StepBuffer } from "../gpu/step";
 import { bindEmbed } from "../kernels/embed";
 import { bindMatmul } from "../kernels/matmul";
-import { bindMatvec } from "../kernels/matvec";
+import { bindMatvec, squaresOf } from "../kernels/matvec";
 import { bindPrefillAttention } from "../kernels/prefill-attention";
+import type { NormIn, NormOut } from "../kernels/product";
 import { bindRmsNorm } from "../kernels/rms-norm";
 import { bindRope } from "../kernels/rope";
 import type { ModelConfig } from "./model-config";
 import { ropeTable } from "./rope-table";
-import type { LayerWeights, ModelWeights } from "./weights";
+import type { LayerWeights, ModelWeights, Vector, Weight } from "./weights";
 
 /** Prompt tokens per submit: short enough to abort within a moment, long enough to fill a GPU. */
 const CHUNK = { software: 64, hardware: 256 } as const;
@@ -29,6 +30,15 @@ interface TokenOp {
 interface LayerOps {
   readonly keys: readonly TokenOp[];
   readonly rest: readonly TokenOp[];
+}
+
+/** The RMS norms of a layer as its products do them on the way, which saves two dispatches a layer of a token being decoded. */
+interface NormsOnTheWay {
+  /** Before QKV; absent in the first layer, whose input no product writes. */
+  readonly attention?: NormIn;
+  readonly ffn: { readonly out: NormOut; readonly in: NormIn };
+  /** Of the next layer, or before the head. */
+  readonly next: NormOut;
 }
 
 /** The ops of one prompt, over buffers of its length. */
@@ -57,6 +67,7 @@ export class Transformer {
   readonly #attended: GPUBuffer; // (chunk, H D) f32
   readonly #gated: GPUBuffer; // (chunk, ffn) f32
   readonly #rope: GPUBuffer; // (context, D/2) vec2f: cos, sin
+  readonly #squares: GPUBuffer; // sums of squares of the hidden state, after attention and after each layer
   readonly #decode: readonly LayerOps[];
   #sequences = 0;
   #prompts = 0;
@@ -80,7 +91,8 @@ export class Transformer {
     this.#gated = make("gated", this.chunk * ffn);
     this.#rope = make("rope", context * headSize);
     gpu.write(this.#rope, 0, ropeTable(config, context));
-    this.#decode = weights.layers.map((layer) => this.#bindLayer(layer, this.hidden, bindMatvec));
+    this.#squares = make("squares", (2 * config.layers * this.#squaresStride()) / 4);
+    this.#decode = weights.layers.map((layer, index) => this.#bindLayer(layer, this.hidden, bindMatvec, this.#normsOnTheWay(index)));
     this.bindHead(this.logits); // compiles the head with everything else
   }
 
@@ -126,19 +138,16 @@ export class Transformer {
     for (const op of this.#decode[layer]?.rest ?? []) op.record(recorder, 1);
   }
 
-  /** Final norm and head of the row step.firstRow of `hidden`, by default the token being decoded. */
-  bindHead(logits: GPUBuffer, hidden: GPUBuffer = this.hidden): TokenOp {
+  /** Final norm and head of the token being decoded, after its last layer. */
+  bindHead(logits: GPUBuffer): TokenOp {
     const { gpu, weights, config } = this;
-    const step = this.step.buffer;
-    const ops = [
-      bindRmsNorm(gpu, { step, hidden, gain: weights.finalNorm, output: this.#normed, epsilon: config.normEpsilon }),
-      bindMatvec(gpu, { weights: [weights.head], step, input: this.#normed, output: logits }),
-    ];
-    return {
-      record(recorder) {
-        for (const op of ops) op.record(recorder, 1);
-      },
-    };
+    return bindMatvec(gpu, {
+      weights: [weights.head],
+      step: this.step.buffer,
+      input: this.#normed,
+      output: logits,
+      normIn: this.#normIn(2 * config.layers - 1, weights.layers.at(-1)?.ffnDown),
+    });
   }
 
   /**
@@ -157,7 +166,7 @@ export class Transformer {
   }
 
   dispose(): void {
-    for (const buffer of [this.logits, this.hidden, this.#normed, this.#qkv, this.#rotated, this.#attended, this.#gated, this.#rope])
+    for (const buffer of [this.logits, this.hidden, this.#normed, this.#qkv, this.#rotated, this.#attended, this.#gated, this.#rope, this.#squares])
       this.gpu.destroyBuffer(buffer);
     this.step.dispose();
   }
@@ -189,7 +198,9 @@ export class Transformer {
       masked,
     });
     const layers = this.weights.layers.map((layer) => this.#bindLayer(layer, hidden, chunk === 1 ? bindMatvec : bindMatmul));
-    const head = this.bindHead(this.logits, hidden);
+    const { finalNorm, head } = this.weights;
+    const norm = bindRmsNorm(gpu, { step, hidden, gain: finalNorm, output: this.#normed, epsilon: config.normEpsilon });
+    const toLogits = bindMatvec(gpu, { weights: [head], step, input: this.#normed, output: this.logits });
     return {
       hidden,
       staging: { rows, capacity, planeWords },
@@ -206,27 +217,63 @@ export class Transformer {
         afterAttention?.();
         for (const op of feedForward) op.record(recorder, tokens);
       },
-      recordLogits: (recorder) => head.record(recorder, 1),
+      recordLogits(recorder) {
+        norm.record(recorder, 1);
+        toLogits.record(recorder, 1);
+      },
       dispose: () => gpu.destroyOwned(owner),
     };
   }
 
-  #bindLayer(layer: LayerWeights, hidden: GPUBuffer, bindProduct: typeof bindMatmul): LayerOps {
+  #bindLayer(layer: LayerWeights, hidden: GPUBuffer, bindProduct: typeof bindMatmul, norms?: NormsOnTheWay): LayerOps {
     const { gpu } = this;
     const step = this.step.buffer;
     const epsilon = this.config.normEpsilon;
     const normed = this.#normed;
+    const norm = (gain: Vector): TokenOp => bindRmsNorm(gpu, { step, hidden, gain, output: normed, epsilon });
+    const bias = layer.qkvBias && { bias: layer.qkvBias };
+    const toHidden = { step, output: hidden, mode: "add", outputAtStep: true } as const;
     return {
       keys: [
-        bindRmsNorm(gpu, { step, hidden, gain: layer.attentionNorm, output: normed, epsilon }),
-        bindProduct(gpu, { weights: layer.qkv, step, input: normed, output: this.#qkv, ...(layer.qkvBias ? { bias: layer.qkvBias } : {}) }),
+        ...(norms?.attention ? [] : [norm(layer.attentionNorm)]),
+        bindProduct(gpu, { weights: layer.qkv, step, input: normed, output: this.#qkv, ...bias, ...(norms?.attention && { normIn: norms.attention }) }),
       ],
       rest: [
-        bindProduct(gpu, { weights: [layer.attentionOutput], step, input: this.#attended, output: hidden, mode: "add", outputAtStep: true }),
-        bindRmsNorm(gpu, { step, hidden, gain: layer.ffnNorm, output: normed, epsilon }),
-        bindProduct(gpu, { weights: layer.gateUp, step, input: normed, output: this.#gated, mode: "gate-up" }),
-        bindProduct(gpu, { weights: [layer.ffnDown], step, input: this.#gated, output: hidden, mode: "add", outputAtStep: true }),
+        bindProduct(gpu, { ...toHidden, weights: [layer.attentionOutput], input: this.#attended, ...(norms && { normOut: norms.ffn.out }) }),
+        ...(norms ? [] : [norm(layer.ffnNorm)]),
+        bindProduct(gpu, { weights: layer.gateUp, step, input: normed, output: this.#gated, mode: "gate-up", ...(norms && { normIn: norms.ffn.in }) }),
+        bindProduct(gpu, { ...toHidden, weights: [layer.ffnDown], input: this.#gated, ...(norms && { normOut: norms.next }) }),
       ],
     };
+  }
+
+  /** Sums of squares number 2i stand after attention of layer i, number 2i + 1 after the layer. */
+  #normsOnTheWay(index: number): NormsOnTheWay {
+    const { layers, finalNorm } = this.weights;
+    const [before, layer, after] = [layers[index - 1], layers[index] as LayerWeights, layers[index + 1]];
+    const { attentionOutput, ffnNorm, ffnDown } = layer;
+    return {
+      ...(before && { attention: this.#normIn(2 * index - 1, before.ffnDown) }),
+      ffn: { in: this.#normIn(2 * index, attentionOutput), out: this.#normOut(2 * index, attentionOutput, ffnNorm) },
+      next: this.#normOut(2 * index + 1, ffnDown, after?.attentionNorm ?? finalNorm),
+    };
+  }
+
+  #normIn(number: number, writer: Weight | undefined): NormIn {
+    return { squares: this.#squaresView(number, writer), epsilon: this.config.normEpsilon };
+  }
+
+  #normOut(number: number, writer: Weight, gain: Vector): NormOut {
+    return { gain: gain.buffer, scaled: this.#normed, squares: this.#squaresView(number, writer) };
+  }
+
+  #squaresView(number: number, writer: Weight | undefined): BufferView {
+    return { buffer: this.#squares, offset: number * this.#squaresStride(), size: 4 * (writer ? squaresOf([writer]) : 0) };
+  }
+
+  /** Bytes from one norm's sums of squares to the next's: a binding's alignment. */
+  #squaresStride(): number {
+    const most = Math.max(...this.weights.layers.flatMap(({ attentionOutput, ffnDown }) => [squaresOf([attentionOutput]), squaresOf([ffnDown])]));
+    return Math.ceil((4 * most) / 256) * 256;
   }
 }

@@ -2,12 +2,13 @@
 
 import { afterAll, describe, test } from "vitest";
 import type { Gpu } from "../../src/gpu/device";
-import { bindMatvec } from "../../src/kernels/matvec";
+import { bindMatvec, squaresOf } from "../../src/kernels/matvec";
 import type { ProductArgs } from "../../src/kernels/product";
 import type { Vector, WeightKind } from "../../src/model/weights";
 import { matmul, silu } from "../reference/matmul";
+import { rmsNorm } from "../reference/rms-norm";
 import { expectClose, tolerances } from "../tolerances";
-import { normals, readFloats, run, stepOf, testWeight, upload } from "./fixtures";
+import { normals, readFloats, run, stepOf, testWeight, unwritten, upload } from "./fixtures";
 import { hardwareLikeGpu, testGpu } from "./gpu";
 
 const KINDS: readonly WeightKind[] = ["f32", "f16", "bf16", "q8", "q4", "q5", "q6"];
@@ -22,6 +23,8 @@ test.each([1, undefined])("matvec as on hardware adapters, %s slices", async (sp
   const want = Float64Array.from(before);
   want.set(matmul(x, values, 1, 70, 160), 2 * 70);
   expectClose(await product(gpu, { weights: [weight] }, x, before, split), want, tolerances.product);
+  const { got, exact } = await normOnTheWay(gpu, 160, 160, split);
+  expectClose(got, exact, tolerances.product);
   gpu.dispose();
 });
 
@@ -59,7 +62,54 @@ describe("matvec", async () => {
     });
     expectClose(await product(gpu, { weights: [weight], bias, mode: "add" }, x, before, split), want, tolerances.product);
   });
+
+  test.each([
+    [1, 160, 160],
+    [3, 192, 64],
+    [8, 576, 192],
+  ])("an RMS norm between two products, in %d slices, %d columns in shards of %d", async (split, hidden, shardRows) => {
+    const { got, exact } = await normOnTheWay(gpu, hidden, shardRows, split);
+    expectClose(got, exact, tolerances.product);
+  });
 });
+
+/** h += A x; y = B rmsNorm(h): by two products that do the norm on the way, and in f64; last, y of gates and ups. */
+async function normOnTheWay(gpu: Gpu, hidden: number, shardRows: number, split?: number): Promise<{ got: number[]; exact: number[] }> {
+  const [before, x, gain] = [normals(11, hidden), normals(12, 96), normals(13, hidden)];
+  const first = testWeight(gpu, "q8", hidden, 96, { shardRows });
+  const second = testWeight(gpu, "q4", 130, hidden, { seed: 2 });
+  const bias = normals(14, 130);
+  const epsilon = 1e-2; // large enough to show
+  const step = stepOf(gpu, { tokens: 1 });
+  const [state, scaled, y, gated] = [upload(gpu, before), unwritten(gpu, hidden), unwritten(gpu, 130), unwritten(gpu, 65)];
+  const squares = unwritten(gpu, squaresOf([first.weight]));
+  const writer = {
+    weights: [first.weight],
+    step,
+    input: upload(gpu, x),
+    output: state,
+    mode: "add",
+    normOut: { gain: upload(gpu, gain), scaled, squares },
+  } as const;
+  const reader = { weights: [second.weight], step, input: scaled, normIn: { squares, epsilon } };
+  const ops = [
+    bindMatvec(gpu, writer, split),
+    bindMatvec(gpu, { ...reader, output: y, bias: { name: "bias", length: 130, buffer: upload(gpu, bias) } }, split),
+    bindMatvec(gpu, { ...reader, output: gated, mode: "gate-up" }, split),
+  ];
+  await run(gpu, (recorder) => {
+    for (const op of ops) op.record(recorder, 1);
+  });
+  const sum = matmul(x, first.values, 1, hidden, 96).map((value, c) => value + (before[c] ?? Number.NaN));
+  const plain = matmul(rmsNorm(sum, gain, 1, hidden, epsilon), second.values, 1, 130, hidden);
+  const exact = [
+    sum,
+    plain.map((value, i) => value + (bias[i] ?? Number.NaN)),
+    Float64Array.from({ length: 65 }, (_, i) => silu(plain[i] ?? 0) * (plain[65 + i] ?? 0)),
+  ];
+  const got = [await readFloats(gpu, state), await readFloats(gpu, y), await readFloats(gpu, gated)];
+  return { got: got.flatMap((part) => [...part]), exact: exact.flatMap((part) => [...part]) };
+}
 
 /** Writes into row 2 of an output whose rows 0..3 held `before`. */
 async function product(
