@@ -61,6 +61,7 @@ function Bar({ letter, report, scale }: { letter: string; report: KvReport; scal
 function EngineMemory() {
   const memory = useSignal<MemoryReport | undefined>(undefined);
   useSignalEffect(() => {
+    memory.value = undefined;
     if (running.value) return;
     void engine.value?.memory().then(
       (report) => (memory.value = report),
@@ -70,7 +71,7 @@ function EngineMemory() {
   const now = memory.value;
   if (!now) return null;
   return (
-    <p class="muted figures">
+    <p class="muted figures" id="engine-memory" data-total={now.total}>
       Whole engine now: weights {formatMemory(now.weights)}, caches {formatMemory(now.kv)}, scratch {formatMemory(now.scratch)}, staging{" "}
       {formatMemory(now.staging)}; together {formatMemory(now.total)}, peak {formatMemory(now.peak)}.
     </p>

@@ -4,7 +4,8 @@ import { computed, signal, useSignalEffect } from "@preact/signals";
 import type { Engine, Prompt } from "../../src/engine-types";
 import { formatCount } from "../format";
 import { SAMPLES } from "../samples";
-import { engine } from "../state/model";
+import { shownError } from "../state/errors";
+import { engine, noticeLoss } from "../state/model";
 import { editPrompt, type PromptForm, prompt, promptForm, promptText, sampleName, takeSample } from "../state/settings";
 
 /** The last count, and what it counted: while a person types, the old figure stays in view. */
@@ -69,12 +70,23 @@ function countSoon(): () => void {
   const asked = prompt.value;
   let stale = false;
   const count = async (): Promise<void> => {
-    const ids = await current?.tokenize(asked).catch(() => undefined);
-    if (!stale) counted.value = { tokens: ids?.length, of: asked, by: current };
+    const tokens = current && (await countTokens(current, asked));
+    if (!stale) counted.value = { tokens, of: asked, by: current };
   };
   const timer = setTimeout(() => void count(), 200);
   return () => {
     stale = true;
     clearTimeout(timer);
   };
+}
+
+/** Undefined if it cannot be told. A prompt that does not fit the context is counted all the same. */
+async function countTokens(by: Engine, text: Prompt): Promise<number | undefined> {
+  try {
+    return (await by.tokenize(text)).length;
+  } catch (cause) {
+    const error = shownError(cause);
+    void noticeLoss(by, error);
+    return error.code === "CONTEXT_FULL" ? Number(error.details.found) : undefined;
+  }
 }

@@ -2,7 +2,15 @@
 
 import type { EngineError } from "../../src/errors";
 
-export function ErrorCard({ title, error, onDismiss }: { title: string; error: EngineError; onDismiss?: () => void }) {
+interface ErrorCardProps {
+  readonly title: string;
+  readonly error: EngineError;
+  /** Does again what failed, where that may help. */
+  readonly onRetry?: (() => void) | undefined;
+  readonly onDismiss?: () => void;
+}
+
+export function ErrorCard({ title, error, onRetry, onDismiss }: ErrorCardProps) {
   const details = Object.entries(error.details);
   return (
     <section class="error-card" role="alert">
@@ -23,10 +31,19 @@ export function ErrorCard({ title, error, onDismiss }: { title: string; error: E
           </dl>
         </details>
       )}
-      {onDismiss && (
-        <button type="button" class="quiet" onClick={onDismiss}>
-          Dismiss
-        </button>
+      {(onRetry || onDismiss) && (
+        <p class="error-acts">
+          {onRetry && (
+            <button type="button" onClick={onRetry}>
+              {error.code === "DEVICE_LOST" ? "Load it again" : "Try again"}
+            </button>
+          )}
+          {onDismiss && (
+            <button type="button" class="quiet" onClick={onDismiss}>
+              Dismiss
+            </button>
+          )}
+        </p>
       )}
     </section>
   );

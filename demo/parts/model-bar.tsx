@@ -9,6 +9,7 @@ import { running } from "../state/run";
 import { ErrorCard } from "./error-card";
 
 export function ModelBar() {
+  const failed = loadError.value;
   return (
     <section class="card model-bar" aria-label="Model" aria-busy={phase.value === "loading"}>
       <div class="model-state">
@@ -16,7 +17,7 @@ export function ModelBar() {
         <ModelState />
       </div>
       <ModelPicker />
-      {loadError.value && <ErrorCard title={`${loadError.value.title} could not be opened.`} error={loadError.value.error} onDismiss={forgetLoadError} />}
+      {failed && <ErrorCard title={failed.headline} error={failed.error} onRetry={failed.again} onDismiss={forgetLoadError} />}
     </section>
   );
 }

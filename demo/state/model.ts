@@ -3,7 +3,7 @@
 import { computed, signal } from "@preact/signals";
 import { type CatalogEntry, catalog, findModel } from "../../models/catalog";
 import type { Engine, ModelSource, Progress } from "../../src/engine-types";
-import type { EngineError } from "../../src/errors";
+import type { EngineError, ErrorCode } from "../../src/errors";
 import { loadInWorker } from "../../workers/client";
 import { isAbort, shownError } from "./errors";
 import { probeSupport, type Support } from "./support";
@@ -13,12 +13,20 @@ export interface Loading {
   readonly progress: Progress | undefined;
 }
 
+/** Why there is no model, or not the one that was asked for. */
+export interface LoadError {
+  readonly headline: string;
+  readonly error: EngineError;
+  /** Opens the same model again; undefined where it would only fail again. */
+  readonly again: (() => void) | undefined;
+}
+
 /** Undefined while the browser is being asked. */
 export const support = signal<Support | undefined>(undefined);
 export const engine = signal<Engine | undefined>(undefined);
 export const engineTitle = signal("");
 export const loading = signal<Loading | undefined>(undefined);
-export const loadError = signal<{ readonly title: string; readonly error: EngineError } | undefined>(undefined);
+export const loadError = signal<LoadError | undefined>(undefined);
 /** The catalogue entry the picker shows; nothing is fetched for it before a click. */
 export const chosen = signal<CatalogEntry>(entry("tiny"));
 
@@ -30,6 +38,8 @@ export const phase = computed<"probing" | "unsupported" | "offer" | "loading" | 
 });
 
 let controller: AbortController | undefined;
+/** Opens what runs now once more. */
+let reopen: (() => void) | undefined;
 
 /** Looks at the adapter. On a software one the bundled model loads at once; on a real one nothing does before consent. */
 export async function begin(): Promise<void> {
@@ -57,7 +67,22 @@ export function forgetLoadError(): void {
   loadError.value = undefined;
 }
 
+/**
+ * To be told of whatever an engine threw. If its device is gone, so is every weight on it: the engine is given up, which also ends its worker,
+ * and the page offers to load the model again.
+ */
+export async function noticeLoss(from: Engine, error: EngineError | undefined): Promise<void> {
+  if (error?.code !== "DEVICE_LOST" || engine.value !== from) return;
+  engine.value = undefined;
+  loadError.value = { headline: `${engineTitle.value} stopped: its graphics device is gone.`, error, again: reopen };
+  await from.dispose().catch(() => undefined); // nothing is left that could be freed in an orderly way
+}
+
+/** Failures that may be over at the next attempt. A file that is wrong stays wrong. */
+const PASSING: readonly ErrorCode[] = ["NETWORK", "STORAGE", "HASH_MISMATCH", "DEVICE_LOST", "OUT_OF_MEMORY", "NO_ADAPTER", "ADAPTER_LIMITS"];
+
 async function open(title: string, source: ModelSource): Promise<void> {
+  const again = (): void => void open(title, source);
   controller?.abort();
   const mine = new AbortController();
   controller = mine;
@@ -71,9 +96,12 @@ async function open(title: string, source: ModelSource): Promise<void> {
     const previous = engine.value;
     engine.value = next;
     engineTitle.value = title;
+    reopen = again;
     await previous?.dispose();
   } catch (error) {
-    if (controller === mine && !isAbort(error)) loadError.value = { title, error: shownError(error) };
+    if (controller !== mine || isAbort(error)) return;
+    const shown = shownError(error);
+    loadError.value = { headline: `${title} could not be opened.`, error: shown, again: PASSING.includes(shown.code) ? again : undefined };
   } finally {
     if (controller === mine) loading.value = undefined;
   }

@@ -5,7 +5,7 @@ import type { CacheOptions, Engine, GenerateRequest, PresetName } from "../../sr
 import { policyChoice } from "../policies";
 import { isAbort, shownError } from "./errors";
 import { applyEvent, type Drift, EMPTY_LANE, type Lane, summarize } from "./lanes";
-import { engine } from "./model";
+import { engine, noticeLoss } from "./model";
 import { compressedCache, maxTokens, order, prompt, sampling } from "./settings";
 
 /** One finished attempt of pane B at the current prompt, for the table of attempts. */
@@ -71,6 +71,7 @@ async function run(which: "both" | "compressed", cache: CacheOptions): Promise<v
   } finally {
     running.value = undefined;
     status.value = finalStatus();
+    for (const { error, drift } of [laneA.value, laneB.value]) await noticeLoss(current, error ?? drift?.error);
   }
 }
 
