@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright";
 import { inject } from "vitest";
 import { chromiumLaunch } from "../../scripts/machine.mjs";
 
@@ -22,12 +22,22 @@ export async function openBrowser(flags?: { readonly add?: readonly string[]; re
 /** Longest wait for anything that has no limit of its own: a slow machine is no fault of the page. */
 export const PATIENCE_MS = 60_000;
 
-/** Opens the built page in a fresh profile. @param path below the site's root, query included, or a whole address */
-export async function openPage(browser: Browser, path = "", options: BrowserContextOptions = {}): Promise<OpenPage> {
+/**
+ * Opens the built page in a fresh profile.
+ * @param path below the site's root, query included, or a whole address
+ * @param prepare runs before the page is asked for
+ */
+export async function openPage(
+  browser: Browser,
+  path = "",
+  options: BrowserContextOptions = {},
+  prepare?: (page: Page, context: BrowserContext) => Promise<void>,
+): Promise<OpenPage> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const problems = watch(page);
+  await prepare?.(page, context);
   await page.goto(new URL(path, inject("address")).href);
   return { page, problems, close: () => context.close() };
 }
