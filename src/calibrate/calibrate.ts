@@ -64,7 +64,15 @@ export async function calibrate(runtime: Runtime, options: CalibrateOptions): Pr
     sensitivity: measure ? await study.sensitivities(replay) : layers.map(({ residualPower }) => 1 / (residualPower || 1)),
   }));
   const shares = measure ? await over(ids.second, (replay) => study.bestShares(replay, sensitivity)) : study.plainShares();
-  return { model: options.model, layers: config.layers, ...dims, ...arraysOf(layers), sensitivity: Float32Array.from(sensitivity), shares, ...(keyFloor && { keyFloor }) };
+  return {
+    model: options.model,
+    layers: config.layers,
+    ...dims,
+    ...arraysOf(layers),
+    sensitivity: Float32Array.from(sensitivity),
+    shares,
+    ...(keyFloor && { keyFloor }),
+  };
 }
 
 interface MeasuredLayer extends StudyLayer {

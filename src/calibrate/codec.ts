@@ -16,7 +16,7 @@ export function hadamardCoder(bits: Bits, D: number): Coder {
   return (row) => {
     hadamard(row, 0, D, block);
     if (bits === 8 || bits === 4) roundBetween(row, 2 ** bits - 1);
-    else roundUnbiased(row, [bits, bits, bits, bits], ONES);
+    else roundUnbiased(row, [bits, bits, bits, bits], ONES, () => 1);
     hadamard(row, 0, D, block);
   };
 }
@@ -43,7 +43,7 @@ export function calibratedCoder(basis: KeyBasis, bits: GroupBits, D: number): Co
       for (let c = group * size; c < (group + 1) * size; c++) coded[c] = at(coded, c) / at(scales, group);
       hadamard(coded, group * size, size, block);
     }
-    roundUnbiased(coded, bits, weights);
+    roundUnbiased(coded, bits, weights, (depth) => STEPS[depth] ?? 1);
     for (let group = 0; group < GROUPS; group++) {
       hadamard(coded, group * size, size, block);
       for (let c = group * size; c < (group + 1) * size; c++) coded[c] = at(coded, c) * at(scales, group);
@@ -66,8 +66,8 @@ export function half(value: number): number {
 export const GROUPS = 4;
 const ONES = Float64Array.from({ length: GROUPS }, () => 1);
 
-/** Steps of even grids for a Gaussian of deviation 1, by bits (Max 1960: .9957 at two, .3352 at four; one bit is a sign). */
-const STEPS: Readonly<Record<number, number>> = { 1: 2, 2: 0.995, 4: 0.3352 };
+/** Steps of even grids for a Gaussian of deviation 1, by bits (Max 1960); one bit is a sign. */
+const STEPS: Readonly<Record<number, number>> = { 1: 1, 2: 0.995, 4: 0.3352 };
 
 /** Orthonormal Walsh-Hadamard transform of the channels first..first + length, block-wise, in place; its own inverse. */
 function hadamard(row: Float64Array, first: number, length: number, block: number): void {
@@ -91,34 +91,28 @@ function roundBetween(row: Float64Array, most: number): void {
 }
 
 /**
- * Rounds to even grids of the vector's own deviation, then scales so that the product with the vector itself is kept; energies count with
- * each group's weight. Groups of 0 bits become 0.
+ * Rounds to even grids of the vector's own size, then scales so that the product of what is stored with itself is kept, channels counting with
+ * their group's weight. Groups of 0 bits become 0.
+ * @param units distance of a grid's levels before the scale, by bits
  */
-function roundUnbiased(row: Float64Array, bits: readonly number[], weights: Float64Array): void {
-  const size = row.length / GROUPS;
+function roundUnbiased(row: Float64Array, bits: readonly number[], weights: Float64Array, units: (depth: number) => number): void {
+  const length = row.length / GROUPS;
   let energy = 0;
-  let coded = 0;
+  for (let c = 0; c < row.length; c++) energy += at(row, c) ** 2;
+  const size = Math.max(Math.sqrt(energy / row.length), 1e-8);
+  let [stored, along] = [0, 0];
   for (let c = 0; c < row.length; c++) {
-    const group = Math.floor(c / size);
-    energy += at(row, c) ** 2;
-    if (bits[group]) coded += at(weights, group) * at(row, c) ** 2;
-  }
-  const deviation = Math.max(Math.sqrt(energy / row.length), 1e-8);
-  let product = 0;
-  for (let c = 0; c < row.length; c++) {
-    const group = Math.floor(c / size);
+    const group = Math.floor(c / length);
     const depth = bits[group] ?? 0;
-    if (depth === 0) {
-      row[c] = 0;
-      continue;
-    }
-    const step = (STEPS[depth] ?? 1) * deviation;
     const middle = 2 ** (depth - 1);
-    const level = (Math.min(2 * middle - 1, Math.max(0, Math.floor(at(row, c) / step) + middle)) - middle + 0.5) * (STEPS[depth] ?? 1);
-    product += at(weights, group) * at(row, c) * level;
+    const code = Math.min(2 * middle - 1, Math.max(0, Math.floor(at(row, c) / (size * (STEPS[depth] ?? 1)) + middle)));
+    const level = depth === 0 ? 0 : units(depth) * (code - middle + 0.5);
+    const counts = depth === 0 ? 0 : at(weights, group) * at(row, c);
+    stored += counts * at(row, c);
+    along += counts * level;
     row[c] = level;
   }
-  const scale = half(coded / Math.max(product, 1e-8));
+  const scale = half(stored / Math.max(along, 1e-8));
   for (let c = 0; c < row.length; c++) row[c] = at(row, c) * scale;
 }
 

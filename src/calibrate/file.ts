@@ -97,7 +97,13 @@ function readHeader(bytes: Uint8Array): { readonly header: Header; readonly star
 }
 
 /** Arrays in the order of the file. Diagonals of the queries' covariances as deviations, what is below as correlations in 127ths. */
-function layoutOf({ layers: L, heads: H, kvHeads: G, headSize: D, formats }: Header): readonly { readonly name: string; readonly kind: Kind; readonly length: number }[] {
+function layoutOf({
+  layers: L,
+  heads: H,
+  kvHeads: G,
+  headSize: D,
+  formats,
+}: Header): readonly { readonly name: string; readonly kind: Kind; readonly length: number }[] {
   return [
     { name: "keyMeans", kind: "f16", length: L * G * D },
     { name: "valueMeans", kind: "f16", length: L * G * D },

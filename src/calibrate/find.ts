@@ -2,8 +2,8 @@
 // Leaves to others: making one (calibrate.ts), bytes (file.ts). Never a reason to fail a load: what cannot be read is not there.
 
 import { calibrations } from "../../models/calibrations/list";
-import type { Calibration } from "../policy/calibration";
 import { type ChunkStore, openChunkStore } from "../load/chunk-store";
+import type { Calibration } from "../policy/calibration";
 import { decodeCalibration, encodeCalibration } from "./file";
 
 /** Path of the bundled calibration of the model with this SHA-256, from the folder that holds models/; undefined if there is none. */

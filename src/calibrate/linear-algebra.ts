@@ -70,7 +70,10 @@ export function orthogonalizeRows(W: Float64Array, B: Float64Array, D: number): 
   }
   const powers = Float64Array.from({ length: D }, (_, row) => dotRows(w, D, row, row));
   const order = Array.from({ length: D }, (_, row) => row).sort((x, y) => at(powers, y) - at(powers, x));
-  return { powers: Float64Array.from(order, (row) => at(powers, row)), rows: Float64Array.from({ length: D * D }, (_, n) => at(b, at(order, Math.floor(n / D)) * D + (n % D))) };
+  return {
+    powers: Float64Array.from(order, (row) => at(powers, row)),
+    rows: Float64Array.from({ length: D * D }, (_, n) => at(b, at(order, Math.floor(n / D)) * D + (n % D))),
+  };
 }
 
 /** Cosine below which two rows count as orthogonal, and sweeps after which one gives up: ten are enough for any matrix seen. */

@@ -28,7 +28,12 @@ export async function openModel(
   const { signal, onProgress } = options;
   const gpu = await openGpu({ ...(options.gpu && { gpu: options.gpu }) });
   try {
-    const { config, weights, tokenizer: metadata, sha256 = "" } = await loadModel(gpu, source, { verify: true, ...(signal && { signal }), ...(onProgress && { onProgress }) });
+    const {
+      config,
+      weights,
+      tokenizer: metadata,
+      sha256 = "",
+    } = await loadModel(gpu, source, { verify: true, ...(signal && { signal }), ...(onProgress && { onProgress }) });
     const transformer = new Transformer(gpu, config, weights, Math.min(CONTEXT, config.context));
     const tokenizer = new Tokenizer(metadata);
     const runtime: Runtime = { transformer, tokenizer, context: transformer.context, template: () => new ChatTemplate(metadata.chatTemplate, tokenizer) };

@@ -12,12 +12,15 @@ export interface Rows {
   readonly values: Uint16Array;
 }
 
+/** One token in so many has its logits compared: the head is a fifth of a small model. */
+const JUDGED = 2;
+
 /** One continuation of one text. Dispose it. */
 export class Replay {
   readonly #prompt: PromptOps;
   readonly #judge: Judge;
   readonly #owner: string;
-  readonly #exact: GPUBuffer; // (N, V) f32: logits over the text's own keys and values
+  readonly #exact: GPUBuffer; // (N / JUDGED, V) f32: logits over the text's own keys and values
   readonly #starts: GPUBuffer; // (L, N, hidden) f32: the continuation's hidden states before each layer, over the text's own keys and values
   readonly #continuation: readonly number[];
 
@@ -35,7 +38,7 @@ export class Replay {
     this.#prompt = transformer.bindPrompt([...text, ...continuation], { masked: true });
     this.#judge = new Judge(transformer, this.#owner);
     const make = (part: string, floats: number): GPUBuffer => gpu.createBuffer(`Replay.${part}`, floats * 4, "staging", { owner: this.#owner });
-    this.#exact = make("exact", continuation.length * config.vocab);
+    this.#exact = make("exact", Math.ceil(continuation.length / JUDGED) * config.vocab);
     this.#starts = make("starts", config.layers * continuation.length * config.hidden);
   }
 
@@ -44,35 +47,36 @@ export class Replay {
     const { gpu, config } = this.transformer;
     await gpu.kernels.ready();
     await this.#run(0, () => undefined, true);
-    for (let n = 0; n < this.#continuation.length; n++) {
+    for (let n = 0; n < this.#continuation.length; n += JUDGED) {
       this.transformer.step.write({ tokens: 1, firstRow: this.text.length + n });
       const recorder = gpu.record("Replay.exact");
       this.#prompt.recordLogits(recorder);
-      recorder.copy(this.transformer.logits, 0, this.#exact, n * config.vocab * 4, config.vocab * 4);
+      recorder.copy(this.transformer.logits, 0, this.#exact, (n / JUDGED) * config.vocab * 4, config.vocab * 4);
       recorder.submit();
     }
     await gpu.idle();
   }
 
   /**
-   * Mean KL(exact || changed) over the continuation's tokens, nats.
+   * Mean KL(exact || changed) over every second of the continuation's tokens, nats.
    * @param changed a layer's rows instead of the text's own, undefined for those; layers before `from` are not asked for
    */
   async divergence(changed: (layer: number) => Rows | undefined, from = 0): Promise<number> {
     const { gpu, config } = this.transformer;
     await this.#run(from, changed, false);
-    let sum = 0;
-    for (let n = 0; n < this.#continuation.length; n++) {
+    let [sum, count] = [0, 0];
+    for (let n = 0; n < this.#continuation.length; n += JUDGED) {
       throwIfAborted(this.signal);
       this.transformer.step.write({ tokens: 1, firstRow: this.text.length + n });
       const recorder = gpu.record("Replay.judge");
       this.#prompt.recordLogits(recorder);
       recorder.copy(this.transformer.logits, 0, this.#judge.logits, 0, config.vocab * 4);
-      recorder.copy(this.#exact, n * config.vocab * 4, this.#judge.fullLogits, 0, config.vocab * 4);
+      recorder.copy(this.#exact, (n / JUDGED) * config.vocab * 4, this.#judge.fullLogits, 0, config.vocab * 4);
       recorder.submit();
       sum += (await this.#judge.compare(this.#continuation[n + 1] ?? 0)).kl;
+      count++;
     }
-    return sum / this.#continuation.length;
+    return sum / count;
   }
 
   dispose(): void {

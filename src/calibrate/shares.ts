@@ -3,8 +3,8 @@
 
 import { FORMATS, type Format, slotWords } from "../cache/formats";
 import { fullBytesPerToken } from "../cache/page-layout";
-import { float16Bits } from "../load/float16";
 import { DROPPED } from "../kernels/prefill-attention";
+import { float16Bits } from "../load/float16";
 import type { Policy } from "../policy/policy";
 import { type Coder, codersOf } from "./codec";
 import type { Rows } from "./replay";

@@ -42,12 +42,15 @@ export interface QueryMoments {
 }
 
 /** Queries looked at per head for the metric, and slots per head for the formats' errors: evenly spread over the text. */
-const METRIC_QUERIES = 256;
-const ERROR_SLOTS = 384;
+const METRIC_QUERIES = 192;
+const ERROR_SLOTS = 256;
 
 /** Mean and covariance of a head's queries before RoPE. */
 export function queryMoments({ tokens, queries }: LayerRows, head: number, { heads, headSize: D, sinks }: HeadDims): QueryMoments {
-  const rows = Array.from({ length: tokens - sinks }, (_, t) => Float64Array.from(queries.subarray(((t + sinks) * heads + head) * D, ((t + sinks) * heads + head + 1) * D)));
+  const rows = Array.from(
+    { length: tokens - sinks },
+    (_, t) => new Float64Array(queries.subarray(((t + sinks) * heads + head) * D, ((t + sinks) * heads + head + 1) * D)),
+  );
   return { mean: meanOf(rows, D), covariance: covarianceOf(rows, D) };
 }
 
@@ -68,9 +71,18 @@ export function headStatistics(rows: LayerRows, head: number, dims: HeadDims): H
     ...all,
     keyMean,
     valueMean,
-    queryDirection: principalDirection(queries.map(({ row }) => row), D),
+    queryDirection: principalDirection(
+      queries.map(({ row }) => row),
+      D,
+    ),
     queryEnergy: queryEnergy(rows, head, dims),
-    ...formatErrors(spread(centred, ERROR_SLOTS), spread(values, ERROR_SLOTS).map((value) => minus(value, valueMean)), metric, all, D),
+    ...formatErrors(
+      spread(centred, ERROR_SLOTS),
+      spread(values, ERROR_SLOTS).map((value) => minus(value, valueMean)),
+      metric,
+      all,
+      D,
+    ),
   };
 }
 
@@ -89,7 +101,7 @@ function spreadQueries({ tokens, rotated }: LayerRows, group: number, { heads, k
   return positions.flatMap((position) =>
     Array.from({ length: perGroup }, (_, h) => {
       const at = (position * heads + group * perGroup + h) * D;
-      return { position, row: Float64Array.from(rotated.subarray(at, at + D)) };
+      return { position, row: new Float64Array(rotated.subarray(at, at + D)) };
     }),
   );
 }
@@ -98,30 +110,40 @@ function spreadQueries({ tokens, rotated }: LayerRows, group: number, { heads, k
  * E[q q^T] over queries, each weighted by the attention it does not pay to the sinks, at a mean diagonal of 1: so that e^T M e is the variance of a
  * logit's error e over E|q|^2 / D.
  */
-export function queryMetric(queries: readonly PlacedQuery[], keys: readonly Float64Array[], { headSize: D, sinks }: Pick<HeadDims, "headSize" | "sinks">): Float64Array {
+export function queryMetric(
+  queries: readonly PlacedQuery[],
+  keys: readonly Float64Array[],
+  { headSize: D, sinks }: Pick<HeadDims, "headSize" | "sinks">,
+): Float64Array {
   const metric = new Float64Array(D * D);
   for (const { row, position } of queries) {
-    const weight = attentionPast(sinks, row, keys.slice(0, position + 1));
+    const weight = attentionPast(sinks, row, keys, position);
     for (let i = 0; i < D; i++) {
       const factor = weight * num(row[i]);
-      for (let j = 0; j < D; j++) metric[i * D + j] = num(metric[i * D + j]) + factor * num(row[j]);
+      for (let j = 0; j <= i; j++) metric[i * D + j] = num(metric[i * D + j]) + factor * num(row[j]);
     }
   }
+  mirror(metric, D);
   let trace = 0;
   for (let i = 0; i < D; i++) trace += num(metric[i * D + i]);
   return metric.map((value) => (value * D) / (trace || 1));
 }
 
 /** Part of a query's attention that goes to positions from `sinks` on. */
-function attentionPast(sinks: number, query: Float64Array, keys: readonly Float64Array[]): number {
-  const scores = keys.map((key) => dot(query, key) / Math.sqrt(key.length));
-  const top = scores.reduce((a, b) => Math.max(a, b));
+function attentionPast(sinks: number, query: Float64Array, keys: readonly Float64Array[], position: number): number {
+  const scores = new Float64Array(position + 1);
+  let top = Number.NEGATIVE_INFINITY;
+  for (let t = 0; t <= position; t++) {
+    const score = dot(query, keys[t] as Float64Array) / Math.sqrt(query.length);
+    scores[t] = score;
+    top = Math.max(top, score);
+  }
   let [all, past] = [0, 0];
-  scores.forEach((score, position) => {
-    const weight = Math.exp(score - top);
+  for (let t = 0; t <= position; t++) {
+    const weight = Math.exp(num(scores[t]) - top);
     all += weight;
-    if (position >= sinks) past += weight;
-  });
+    if (t >= sinks) past += weight;
+  }
   return past / all;
 }
 
@@ -130,7 +152,13 @@ function attentionPast(sinks: number, query: Float64Array, keys: readonly Float6
  * same product, so a triangle does. keyBasis is rounded to f16 first: the pair then fits together as files and shaders have it.
  */
 export function keyBases(metric: Float64Array, covariance: Float64Array, D: number): { readonly keyBasis: Float64Array; readonly queryBasis: Float64Array } {
-  const root = transpose(cholesky(metric.map((value, n) => value + (n % (D + 1) === 0 ? 1 : 0)), D), D);
+  const root = transpose(
+    cholesky(
+      metric.map((value, n) => value + (n % (D + 1) === 0 ? 1 : 0)),
+      D,
+    ),
+    D,
+  );
   let trace = 0;
   for (let i = 0; i < D; i++) trace += num(covariance[i * D + i]);
   const spreadOfKeys = cholesky(covariance, D, Math.max((1e-9 * trace) / D, 1e-12));
@@ -146,9 +174,10 @@ export function queryBasisOf(keyBasis: Float64Array, D: number): Float64Array {
 /** Root mean square of y's channels by group. */
 function scalesOf(centred: readonly Float64Array[], keyBasis: Float64Array, D: number): Float64Array {
   const powers = new Float64Array(GROUPS);
+  const basis = Array.from({ length: D }, (_, i) => keyBasis.subarray(i * D, (i + 1) * D));
   for (const key of centred)
     for (let i = 0; i < D; i++) {
-      const y = dot(keyBasis.subarray(i * D, (i + 1) * D), key);
+      const y = dot(basis[i] as Float64Array, key);
       const group = Math.floor((i * GROUPS) / D);
       powers[group] = num(powers[group]) + (y * y * GROUPS) / (D * centred.length);
     }
@@ -160,7 +189,7 @@ function principalDirection(queries: readonly Float64Array[], D: number): Float6
   const mean = meanOf(queries, D);
   let direction = mean.map((value, i) => value + 1e-6 * (i + 1)); // never exactly orthogonal to what is looked for
   for (let turn = 0; turn < POWER_TURNS; turn++) {
-    const next = new Float64Array(D);
+    const next: Float64Array = new Float64Array(D);
     for (const query of queries) {
       const along = dot(query, direction);
       for (let i = 0; i < D; i++) next[i] = num(next[i]) + along * num(query[i]);
@@ -191,7 +220,9 @@ function formatErrors(keys: readonly Float64Array[], values: readonly Float64Arr
   const keyName = (format: Format): string => `key ${format.basis === "klt" ? format.keyGroups.join() : format.keyBits}`;
   return {
     keyErrors: FORMATS.map((format) => once(keyName(format), () => relativeError(codersOf(format, D, basis).key, keys, (error) => squared(error, metric)))),
-    valueErrors: FORMATS.map((format) => once(`value ${format.valueBits}`, () => relativeError(codersOf(format, D, basis).value, values, (error) => dot(error, error)))),
+    valueErrors: FORMATS.map((format) =>
+      once(`value ${format.valueBits}`, () => relativeError(codersOf(format, D, basis).value, values, (error) => dot(error, error))),
+    ),
   };
 }
 
@@ -199,7 +230,7 @@ function formatErrors(keys: readonly Float64Array[], values: readonly Float64Arr
 function relativeError(coder: Coder, rows: readonly Float64Array[], square: (error: Float64Array) => number): number {
   let [errors, lengths] = [0, 0];
   for (const row of rows) {
-    const coded = Float64Array.from(row);
+    const coded = new Float64Array(row);
     coder(coded);
     errors += square(minus(coded, row));
     lengths += dot(row, row);
@@ -222,8 +253,9 @@ function squared(error: Float64Array, metric: Float64Array): number {
 /** Vectors of one head of (G, T, D) f16. */
 export function rowsOf(halves: Uint16Array, head: number, tokens: number, D: number): Float64Array[] {
   return Array.from({ length: tokens }, (_, t) => {
-    const at = (head * tokens + t) * D;
-    return Float64Array.from(halves.subarray(at, at + D), float16Value);
+    const row = new Float64Array(D);
+    for (let i = 0; i < D; i++) row[i] = float16Value(num(halves[(head * tokens + t) * D + i]));
+    return row;
   });
 }
 
@@ -238,10 +270,18 @@ function covarianceOf(rows: readonly Float64Array[], D: number): Float64Array {
   const covariance = new Float64Array(D * D);
   for (const row of rows) {
     const centred = minus(row, mean);
-    for (let i = 0; i < D; i++) for (let j = 0; j <= i; j++) covariance[i * D + j] = num(covariance[i * D + j]) + (num(centred[i]) * num(centred[j])) / rows.length;
+    for (let i = 0; i < D; i++) {
+      const factor = num(centred[i]) / rows.length;
+      for (let j = 0; j <= i; j++) covariance[i * D + j] = num(covariance[i * D + j]) + factor * num(centred[j]);
+    }
   }
-  for (let i = 0; i < D; i++) for (let j = i + 1; j < D; j++) covariance[i * D + j] = num(covariance[j * D + i]);
-  return covariance;
+  return mirror(covariance, D);
+}
+
+/** Fills in what is above the diagonal. */
+function mirror(matrix: Float64Array, D: number): Float64Array {
+  for (let i = 0; i < D; i++) for (let j = i + 1; j < D; j++) matrix[i * D + j] = num(matrix[j * D + i]);
+  return matrix;
 }
 
 /** At most `count` of the items, evenly spread. */
@@ -251,7 +291,9 @@ function spread<Item>(items: readonly Item[], count: number): readonly Item[] {
 }
 
 function minus(a: Float64Array, b: Float64Array): Float64Array {
-  return a.map((value, i) => value - num(b[i]));
+  const difference = new Float64Array(a.length);
+  for (let i = 0; i < a.length; i++) difference[i] = num(a[i]) - num(b[i]);
+  return difference;
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

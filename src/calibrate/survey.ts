@@ -18,7 +18,12 @@ export interface LayerSurvey extends LayerRows {
 const SCORED: PolicySpec = { score: { kind: "ensemble" }, precision: { kind: "rate-distortion", formats: ["k4v4"] } };
 
 /** Runs `ids`; calls `look` with every layer in turn. Throws ABORTED between chunks; nothing stays on the GPU. */
-export async function survey(transformer: Transformer, ids: readonly number[], look: (layer: LayerSurvey, index: number) => void, signal?: AbortSignal): Promise<void> {
+export async function survey(
+  transformer: Transformer,
+  ids: readonly number[],
+  look: (layer: LayerSurvey, index: number) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   const { gpu, config, chunk } = transformer;
   const { heads, kvHeads, headSize, hidden: width } = config;
   const prompt = transformer.bindPrompt(ids);
@@ -45,7 +50,8 @@ export async function survey(transformer: Transformer, ids: readonly number[], l
         recorder.submit();
         const row = heads * headSize;
         const projected = new Float32Array(await gpu.read(prompt.scoreBuffers.qkv, 0, tokens * (row + 2 * kvHeads * headSize) * 4));
-        for (let t = 0; t < tokens; t++) queries.set(projected.subarray(t * (row + 2 * kvHeads * headSize), t * (row + 2 * kvHeads * headSize) + row), (first + t) * row);
+        for (let t = 0; t < tokens; t++)
+          queries.set(projected.subarray(t * (row + 2 * kvHeads * headSize), t * (row + 2 * kvHeads * headSize) + row), (first + t) * row);
         rotated.set(new Float32Array(await gpu.read(prompt.scoreBuffers.rotated, 0, tokens * row * 4)), first * row);
         powers.push(...squaredNorms(new Float32Array(await gpu.read(residual, 0, tokens * width * 4)), width));
       }
