@@ -5,6 +5,7 @@ import { readCache, readUsage } from "../../src/cache/cache-report";
 import { FORMATS, slotWords } from "../../src/cache/formats";
 import type { PolicySpec, PresetName } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
+import { expectClose, tolerances } from "../tolerances";
 import { CacheBench } from "./cache-bench";
 import { testGpu } from "./gpu";
 
@@ -61,4 +62,31 @@ test("an allocator that ran out is an error", async () => {
   gpu.write(bench.cache.buffers.free, 12, new Uint32Array([1]));
   await expect(readUsage(gpu, bench.cache)).rejects.toMatchObject({ code: "PAGES_EXHAUSTED" });
   bench.dispose();
+});
+
+test.each([
+  [16, Array.from({ length: 40 }, (_, n) => n + 1)],
+  [2, [1, 4, 5, 6, 20]],
+  [3, [1, 5, 6, 7, 20]],
+  [7, [1, 7, 8, 9, 20]],
+])("a ring of %d, nothing dropped: every position is attended once in every layer, whatever the prompt", async (ring, prompts) => {
+  const shape = { D: 32, G: 1, group: 1, layers: 10 }; // more than there are turns, and not a multiple
+  for (const prompt of prompts) {
+    const tokens = prompt + 40;
+    const bench = new CacheBench(gpu, shape, { precision: { kind: "uniform", format: "k16v16" }, ring }, { tokens });
+    await bench.prompt(prompt);
+    for (let position = prompt; position < tokens; position++) {
+      const look = position % 13 === 0 || position === tokens - 1;
+      for (const { got, exact } of await bench.append(undefined, look)) expectClose(got, exact, tolerances.cacheAttention);
+      if (!look) continue;
+      const words = await bench.words();
+      for (let layer = 0; layer < shape.layers; layer++) {
+        const positions = bench.slots(words, layer, 0).map((slot) => slot.position);
+        expect(positions.sort((a, b) => a - b)).toEqual(Array.from({ length: position + 1 }, (_, at) => at));
+        // Word 3 of the table is where the kernels take the ring's start from.
+        expect(Math.max(words.tables[layer * words.plan.tableStride + 3] ?? 0, bench.policy.sinks)).toBe(bench.cache.ringStart(layer));
+      }
+    }
+    bench.dispose();
+  }
 });

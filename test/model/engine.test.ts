@@ -23,8 +23,6 @@ const POLICIES: readonly CacheOptions[] = [
 ];
 const SINKS = 4;
 const RING = 16;
-/** Of a decoding step besides its layers: embedding, final norm, head, and two of the sampler. */
-const OUTSIDE_LAYERS = 5;
 
 let engine: Engine;
 beforeAll(async () => {
@@ -110,21 +108,13 @@ describe("ends", () => {
 });
 
 describe("cost of a token", () => {
-  test.for(POLICIES)("one submit, nothing created, ten dispatches a layer: $policy", async (cache) => {
+  test.for(POLICIES)("one submit, nothing created, ten dispatches a layer, on average with everything: $policy", async (cache) => {
     const { layers } = engine.info.model;
-    const prompt = { ids: short.ids };
     // At this length sinks, ring and one page per head take more than RATIO.
-    const request = { ...cache, prompt, ...(cache.budget ? { budget: { ratio: 1 } } : {}) };
-    const between = await generateAll(engine, { ...request, maxTokens: RING / 2 });
-    expect(between.perToken).toEqual({ submits: 1, objectsCreated: 0, dispatches: expect.any(Number) });
-    expect((between.perToken.dispatches - OUTSIDE_LAYERS) / layers).toBeLessThanOrEqual(10);
+    const request = { ...cache, prompt: { ids: short.ids }, ...(cache.budget ? { budget: { ratio: 1 } } : {}) };
     const { perToken } = await generateAll(engine, { ...request, maxTokens: 65 });
     expect(perToken).toMatchObject({ submits: 1, objectsCreated: 0 });
-    expect(perToken.dispatches).toBeGreaterThan(between.perToken.dispatches); // the ring was compressed
-    expect((perToken.dispatches - OUTSIDE_LAYERS) / layers).toBeLessThanOrEqual(10);
-    console.log(
-      `${cache.policy}: ${between.perToken.dispatches} dispatches a token, ${perToken.dispatches.toFixed(1)} on average with the ring's compressions (${layers} layers)`,
-    );
+    expect(perToken.dispatches / layers).toBeLessThanOrEqual(10); // token-cost.test.ts counts every token for itself
   });
 });
 
