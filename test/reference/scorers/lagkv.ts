@@ -11,7 +11,8 @@ export interface LagOptions {
 
 /**
  * (G, T). Past the sinks, partitions of `lag` tokens: every channel is put on the scale of the next partition's least and greatest value of that channel; a token's
- * score is the softmax over its partition of the (unbiased) deviation over channels; keys' and values' scores are averaged. Sinks, the last full partition
+ * score is the softmax over its partition of the (unbiased) deviation over channels; keys' and values' scores are averaged.
+ * A channel that does not vary there counts 0 (kvpress divides by 0). Sinks, the last full partition
  * and the tail get 1. Shorter than sinks + two partitions: later is better.
  */
 export function lagkv(keys: Numbers, values: Numbers, { lag, crossScoring = false }: LagOptions, { T, G, D, sinks }: Omit<Dims, "H">): Float64Array {
@@ -38,7 +39,7 @@ function partScores(rows: Numbers, first: number, lag: number, D: number): numbe
   for (let i = 0; i < D; i++) {
     const next = Array.from({ length: lag }, (_, n) => at(first + lag + n, i));
     const [least, most] = [Math.min(...next), Math.max(...next)];
-    for (let n = 0; n < lag; n++) scaled[n]![i] = (at(first + n, i) - least) / (most - least);
+    for (let n = 0; n < lag; n++) scaled[n]![i] = most > least ? (at(first + n, i) - least) / (most - least) : 0;
   }
   return softmax(scaled.map(deviation));
 }
