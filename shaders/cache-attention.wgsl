@@ -4,12 +4,11 @@
 // UNIT slots at a time. Partial outputs (not divided by l) go to attention-merge. One workgroup per (kv head, unit).
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: Step;
-@group(0) @binding(2) var<storage, read> table: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<u32>;         // with the means at info.meanStart
 @group(0) @binding(3) var<storage, read> rotated: array<f32>;       // (H, D): queries after RoPE
-@group(0) @binding(4) var<storage, read> means: array<u32>;         // (G, 2, D/2) f16 pairs
-@group(0) @binding(5) var<storage, read> ring: array<u32>;          // keys, then values from ringPlane on: (G, ringSlots, D/2) f16 pairs
-@group(0) @binding(6) var<storage, read_write> partials: array<f32>; // (H, units, D + 2): o, m, l
-// the pool follows at POOL
+@group(0) @binding(4) var<storage, read> ring: array<u32>;          // keys, then values from ringPlane on: (G, ringSlots, D/2) f16 pairs
+@group(0) @binding(5) var<storage, read_write> partials: array<f32>; // (H, units, D + 2): o, m, l
+// lib/bases may follow, then the pool at POOL
 
 const QUADS = D / 4u;
 const LANES_PER_SLOT = WG / QUADS;                                   // slots whose values are added at once
@@ -40,11 +39,16 @@ fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
     return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
   let bits = unit.format.valueBits;
-  let base = codeWords(unit.format.keyBits) * slots + spot.slot;
+  let base = unit.format.keyWords * slots + spot.slot;
   if (bits == 16u) {
     return vec4f(unpack2x16float(poolWord(spot.page, base + quad * 2u * slots)), unpack2x16float(poolWord(spot.page, base + (quad * 2u + 1u) * slots)));
   }
   return codes4(poolWord(spot.page, base + (quad * bits / 8u) * slots), (quad * 4u * bits) % 32u, bits);
+}
+
+fn meanQuad(head: u32, quad: u32) -> vec4f {
+  let at = info.meanStart + head * D + 2u * quad;
+  return vec4f(unpack2x16float(table[at]), unpack2x16float(table[at + 1u]));
 }
 
 // q becomes H q, with the sums that go with it. Channels of H x add up to sqrt(BLOCK) times the first channel of each block of x.
@@ -55,8 +59,7 @@ fn rotateQueries(head: u32, lane: u32) {
     var both = vec2f(0.0);
     for (var i = 0u; i < info.headSize / 4u; i++) {
       let x = q[lane * QUADS + i];
-      let at = head * D + 2u * i;
-      both.y += dot(x, vec4f(unpack2x16float(means[at]), unpack2x16float(means[at + 1u])));
+      both.y += dot(x, meanQuad(head, i));
       if (i % block == 0u) { both.x += x.x * sqrt(f32(BLOCK)); }
     }
     sums[lane] = both;
@@ -86,13 +89,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let sinks = min(info.sinks, step.firstPosition + 1u);
   let unit = unitOf(head, group.y, sinks);
   let keyCoded = unit.kind == 1u && unit.format.keyBits != 16u;
+  let klt = KLT && unit.kind == 1u && isKlt(unit.format);
   let valueCoded = unit.kind == 1u && unit.format.valueBits != 16u;
   for (var i = lane; i < GROUP * QUADS; i += WG) {
     let at = head * GROUP * D + 4u * i;
     q[i] = vec4f(rotated[at], rotated[at + 1u], rotated[at + 2u], rotated[at + 3u]) * inverseSqrt(f32(D));
   }
   workgroupBarrier();
-  if (keyCoded) { rotateQueries(head, lane); }
+  if (keyCoded && !klt) { rotateQueries(head, lane); }
+  if (klt) { turnQueries(unit.format, head, lane); }
 
   // 1. scores: lane = slot
   var most: array<f32, GROUP>;
@@ -101,12 +106,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var spot = Spot(0u, ringRow(unit.first + s, sinks));
     if (unit.kind == 1u) { spot = spotOf(unit, s); }
     var score = array<f32, GROUP>();
-    for (var quad = 0u; quad < info.headSize / 4u; quad++) {
+    if (klt) { score = kltScores(unit.format, spot); }
+    for (var quad = 0u; !klt && quad < info.headSize / 4u; quad++) {
       let k = keyQuad(unit, spot, quad, head);
       for (var h = 0u; h < GROUP; h++) { score[h] += dot(q[h * QUADS + quad], k); }
     }
     var scale = vec2f(1.0, 0.0);
-    if (keyCoded) { scale = keyScale(unit.format, poolWord(spot.page, keyScaleWord(unit.format) * unit.format.slots + spot.slot)); }
+    if (keyCoded) { scale = keyScale(unit.format, poolWord(spot.page, unit.format.keyScaleWord * unit.format.slots + spot.slot)); }
     for (var h = 0u; h < GROUP; h++) {
       var t = score[h];
       if (keyCoded) { t = scale.x * t + scale.y * sums[h].x + sums[h].y; }
@@ -129,7 +135,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var scale = vec2f(1.0, 0.0);
     if (valueCoded) {
       let spot = spotOf(unit, s);
-      scale = valueScale(unit.format, poolWord(spot.page, valueScaleWord(unit.format) * unit.format.slots + spot.slot));
+      scale = valueScale(unit.format, poolWord(spot.page, unit.format.valueScaleWord * unit.format.slots + spot.slot));
     }
     for (var h = 0u; h < GROUP; h++) {
       let p = exp(weight[h * UNIT + s] - extreme[h * WG]);

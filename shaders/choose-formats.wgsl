@@ -9,7 +9,7 @@
 @group(0) @binding(4) var<storage, read_write> table: array<u32>;
 @group(0) @binding(5) var<storage, read_write> free: array<u32>;       // head, tail, capacity, error; then a ring of page ids
 
-const OPTIONS = 7u;                                   // dropped, and up to six formats
+const OPTIONS = 11u;                                  // dropped, and up to ten formats
 const LARGEST = 0x7F000000u;                          // bits of 1.7e38
 const INFINITE = 0x7F800000u;
 var<workgroup> tally: array<atomic<u32>, G * OPTIONS>;

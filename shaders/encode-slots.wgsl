@@ -1,14 +1,14 @@
 // encode-slots: writes every kept candidate to its place. A slot whose format does not change is moved as raw codes; the others
-// are centred, rotated by a Hadamard matrix (block-wise where the head size is no power of two), rounded, and packed.
+// are centred, turned into the format's basis (lib/klt-encode, or a Hadamard matrix, block-wise where the head size is no power of
+// two), rounded, and packed.
 // Lane = candidate.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: CompressStep;
-@group(0) @binding(2) var<storage, read> table: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<u32>;            // with the means at info.meanStart
 @group(0) @binding(3) var<storage, read> lifted: array<u32>;
 @group(0) @binding(4) var<storage, read> source: array<u32>;
-@group(0) @binding(5) var<storage, read> means: array<u32>;
-@group(0) @binding(6) var<storage, read> candidates: array<vec4u>;
-// the pool follows at POOL
+@group(0) @binding(5) var<storage, read> candidates: array<vec4u>;
+// lib/bases may follow, then the pool at POOL
 
 var<private> x: array<f32, D>;
 
@@ -31,15 +31,17 @@ struct Place { page: u32, slot: u32, slots: u32 }
 
 fn put(place: Place, word: u32, value: u32) { setPoolWord(place.page, word * place.slots + place.slot, value); }
 
-// Scale and zero of x at these bits, as they will be read back from f16. Two bits: the scale that keeps <x, x^> = <x, x>.
+// Scale and zero of x at these bits, as they will be read back from f16; at two bits and one the scale that keeps <x, x^> = <x, x>,
+// and the distance of the levels that x is rounded with; at one bit the sign alone counts.
 fn scaleOf(bits: u32) -> vec2f {
-  if (bits == 2u) {
+  if (bits < 4u) {
     var energy = 0.0;
     for (var c = 0u; c < info.headSize; c++) { energy += x[c] * x[c]; }
-    let step2 = max(0.995 * sqrt(energy / f32(D)), 1e-8);
+    let step = max(0.995 * sqrt(energy / f32(D)), 1e-8);
+    let most = f32((1u << bits) - 1u);
     var along = 0.0;
-    for (var c = 0u; c < info.headSize; c++) { along += x[c] * (clamp(floor(x[c] / step2 + 2.0), 0.0, 3.0) - 1.5); }
-    return vec2f(nearestHalf(vec2f(energy / max(along, 1e-8))).x, step2);
+    for (var c = 0u; c < info.headSize; c++) { along += x[c] * (clamp(floor(x[c] / step + 0.5 * (most + 1.0)), 0.0, most) - 0.5 * most); }
+    return vec2f(nearestHalf(vec2f(energy / max(along, 1e-8))).x, step);
   }
   var least = x[0];
   var most = x[0];
@@ -50,11 +52,12 @@ fn scaleOf(bits: u32) -> vec2f {
 // Codes of x from `firstWord` on; returns what the scale word stores.
 fn encode(place: Place, firstWord: u32, bits: u32) -> vec2f {
   let scale = scaleOf(bits);
+  let lone = bits < 4u;
   let most = f32((1u << bits) - 1u);
-  let zero = select(scale.y, -2.0 * scale.y, bits == 2u);
-  let step2 = select(scale.x, scale.y, bits == 2u);
-  let inverse = select(0.0, 1.0 / step2, step2 > 0.0);
-  let round = select(0.5, 0.0, bits == 2u);            // two bits: thresholds at -1, 0, 1 steps
+  let zero = select(scale.y, -0.5 * (most + 1.0) * scale.y, lone);
+  let step = select(scale.x, scale.y, lone);
+  let inverse = select(0.0, 1.0 / step, step > 0.0);
+  let round = select(0.5, 0.0, lone);                  // lone scales: thresholds at whole steps
   let perWord = 32u / bits;
   for (var w = 0u; w < codeWords(bits); w++) {
     var word = 0u;
@@ -67,19 +70,18 @@ fn encode(place: Place, firstWord: u32, bits: u32) -> vec2f {
   return scale;
 }
 
-// x from raw f16 pairs, centred and rotated.
+// x from raw f16 pairs, centred.
 fn loadRaw(fromLifted: bool, base: u32, stride: u32, meanBase: u32) {
   for (var pair = 0u; pair < info.headSize / 2u; pair++) {
     var word: u32;
     if (fromLifted) { word = lifted[base + pair * stride]; } else { word = source[base + pair * stride]; }
-    let v = unpack2x16float(word) - unpack2x16float(means[meanBase + pair]);
+    let v = unpack2x16float(word) - unpack2x16float(table[info.meanStart + meanBase + pair]);
     x[2u * pair] = v.x;
     x[2u * pair + 1u] = v.y;
   }
-  rotate();
 }
 
-// x from codes: already centred and rotated.
+// x from codes in a Hadamard basis: already centred and rotated.
 fn loadCoded(base: u32, stride: u32, bits: u32, scale: vec2f) {
   for (var w = 0u; w < codeWords(bits); w++) {
     let word = lifted[base + w * stride];
@@ -87,6 +89,23 @@ fn loadCoded(base: u32, stride: u32, bits: u32, scale: vec2f) {
       x[w * (32u / bits) + c] = scale.y + scale.x * f32((word >> (c * bits)) & ((1u << bits) - 1u));
     }
   }
+}
+
+// x from a key as it stands, turned from what it is coded in to what it will be. base: of the slot, or of the row in the source.
+fn loadKey(head: u32, f: Format, old: bool, oldFormat: Format, base: u32, stride: u32) {
+  let klt = KLT && isKlt(f);
+  let oldKlt = KLT && isKlt(oldFormat);
+  var centred = true;
+  if (!old || oldFormat.keyBits == 16u) { loadRaw(old, base, stride, head * D); }
+  else if (oldKlt) {
+    loadKlt(base, stride, oldFormat);
+    if (klt) { centred = false; } else { leaveBasis(head); }
+  } else {
+    loadCoded(base, stride, oldFormat.keyBits, keyScale(oldFormat, lifted[base + oldFormat.keyScaleWord * stride]));
+    if (klt) { rotate(); } else { centred = false; }
+  }
+  if (!centred) { return; }
+  if (klt) { enterBasis(head); } else { rotate(); }
 }
 
 @compute @workgroup_size(WG)
@@ -111,7 +130,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (old) {
     stride = oldFormat.slots;
     keyBase = pageOf(candidate.x) * info.pageWords + slotOf(candidate.x);
-    valueBase = keyBase + codeWords(oldFormat.keyBits) * stride;
+    valueBase = keyBase + oldFormat.keyWords * stride;
     last = lifted[keyBase + (oldFormat.words - 1u) * stride];
     if (oldOption == option) {
       for (var w = 0u; w < f.words; w++) { put(place, w, lifted[keyBase + w * stride]); }
@@ -128,19 +147,18 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (f.keyBits == 16u) {
     for (var pair = 0u; pair < info.headSize / 2u; pair++) { if (old) { put(place, pair, lifted[keyBase + pair * stride]); } else { put(place, pair, source[keyBase + pair]); } }
   } else {
-    if (!old || oldFormat.keyBits == 16u) { loadRaw(old, keyBase, stride, head * D); }
-    else { loadCoded(keyBase, stride, oldFormat.keyBits, keyScale(oldFormat, lifted[keyBase + keyScaleWord(oldFormat) * stride])); }
-    keyScales = encode(place, 0u, f.keyBits);
+    loadKey(head, f, old, oldFormat, keyBase, stride);
+    if (KLT && isKlt(f)) { keyScales.x = encodeKlt(place, head, f); } else { keyScales = encode(place, 0u, f.keyBits); }
   }
-  let firstValue = codeWords(f.keyBits);
+  let firstValue = f.keyWords;
   if (f.valueBits == 16u) {
     for (var pair = 0u; pair < info.headSize / 2u; pair++) { if (old) { put(place, firstValue + pair, lifted[valueBase + pair * stride]); } else { put(place, firstValue + pair, source[valueBase + pair]); } }
   } else {
-    if (!old || oldFormat.valueBits == 16u) { loadRaw(old, valueBase, stride, head * D + D / 2u); }
-    else { loadCoded(valueBase, stride, oldFormat.valueBits, valueScale(oldFormat, lifted[keyBase + valueScaleWord(oldFormat) * stride])); }
+    if (!old || oldFormat.valueBits == 16u) { loadRaw(old, valueBase, stride, head * D + D / 2u); rotate(); }
+    else { loadCoded(valueBase, stride, oldFormat.valueBits, valueScale(oldFormat, lifted[keyBase + oldFormat.valueScaleWord * stride])); }
     valueScales = encode(place, firstValue, f.valueBits);
   }
-  if (f.keyBits == 2u && f.valueBits == 2u) { put(place, keyScaleWord(f), pack2x16float(vec2f(keyScales.x, valueScales.x))); return; }
-  if (f.keyBits != 16u) { put(place, keyScaleWord(f), pack2x16float(keyScales)); }
-  if (f.valueBits != 16u) { put(place, valueScaleWord(f), pack2x16float(valueScales)); }
+  if (f.keyBits < 4u && f.valueBits < 4u) { put(place, f.keyScaleWord, pack2x16float(vec2f(keyScales.x, valueScales.x))); return; }
+  if (f.keyBits != 16u) { put(place, f.keyScaleWord, pack2x16float(keyScales)); }
+  if (f.valueBits != 16u) { put(place, f.valueScaleWord, pack2x16float(valueScales)); }
 }

@@ -3,14 +3,14 @@
 // relative error. Pages are lifted into scratch first (lift-pages), so that the pool can be written anew. Lane = candidate.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: CompressStep;
-@group(0) @binding(2) var<storage, read> table: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<u32>;            // with the means at info.meanStart
 @group(0) @binding(3) var<storage, read> lifted: array<u32>;           // (pages of the layer, pageWords)
 @group(0) @binding(4) var<storage, read> source: array<u32>;           // (2, G, capacity, D/2) f16 pairs
-@group(0) @binding(5) var<storage, read> means: array<u32>;            // (G, 2, D/2) f16 pairs
-@group(0) @binding(6) var<storage, read> importance: array<f32>;       // (G, importanceStride), by row of the source
-@group(0) @binding(7) var<storage, read> queryEnergy: array<f32>;      // (G): E|q|^2
-@group(0) @binding(8) var<storage, read_write> candidates: array<vec4u>; // (G, numCandidates), see lib/compress-step
-@group(0) @binding(9) var<storage, read_write> counts: array<u32>;     // (G)
+@group(0) @binding(5) var<storage, read> importance: array<f32>;       // (G, importanceStride), by row of the source
+@group(0) @binding(6) var<storage, read> queryEnergy: array<f32>;      // (G): E|q|^2
+@group(0) @binding(7) var<storage, read_write> candidates: array<vec4u>; // (G, numCandidates), see lib/compress-step
+@group(0) @binding(8) var<storage, read_write> counts: array<u32>;     // (G)
+// lib/bases may follow
 
 // Energy of a coded vector: rotation keeps it.
 fn codedEnergy(page: u32, slot: u32, slots: u32, firstWord: u32, bits: u32, scale: vec2f) -> f32 {
@@ -26,13 +26,34 @@ fn codedEnergy(page: u32, slot: u32, slots: u32, firstWord: u32, bits: u32, scal
   return sum;
 }
 
+// The same of a calibrated key, whose basis does not keep energy: each channel for itself, on average over its group; a group that is not
+// stored as if its channels were as large as the key's scale says.
+fn kltEnergy(head: u32, page: u32, slot: u32, f: Format) -> f32 {
+  var sum = 0.0;
+  let base = page * info.pageWords + slot;
+  var at = 0u;                                         // bits
+  for (var group = 0u; group < 4u; group++) {
+    let bits = groupBits(f, group);
+    var part = 0.0;
+    for (var quad = 0u; quad < info.headSize / 16u; quad++) {
+      if (bits == 0u) { part += 4.0; continue; }
+      let x = groupStep(bits) * (codes4(lifted[base + (at / 32u) * f.slots], at % 32u, bits) - middle(bits));
+      part += dot(x, x);
+      at += 4u * bits;
+    }
+    sum += groupLength(head, group) * part;
+  }
+  let scale = unpack2x16float(lifted[base + f.keyScaleWord * f.slots]).x;
+  return scale * scale * sum;
+}
+
 // Energy of a raw vector without its mean; stride 0: in the source, else in the lifted pages.
 fn rawEnergy(base: u32, stride: u32, meanBase: u32) -> f32 {
   var sum = 0.0;
   for (var pair = 0u; pair < info.headSize / 2u; pair++) {
     var word: u32;
     if (stride == 0u) { word = source[base + pair]; } else { word = lifted[base + pair * stride]; }
-    let x = unpack2x16float(word) - unpack2x16float(means[meanBase + pair]);
+    let x = unpack2x16float(word) - unpack2x16float(table[info.meanStart + meanBase + pair]);
     sum += dot(x, x);
   }
   return sum;
@@ -65,12 +86,13 @@ fn incomingEnergies(head: u32, row: u32) -> vec2f {
 // The same of a slot that stands in a lifted page.
 fn existingEnergies(head: u32, format: Format, page: u32, slot: u32) -> vec2f {
   let base = page * info.pageWords + slot;
-  let valueWord = codeWords(format.keyBits);
+  let valueWord = format.keyWords;
   var energies: vec2f;
   if (format.keyBits == 16u) { energies.x = rawEnergy(base, format.slots, head * D); }
-  else { energies.x = codedEnergy(page, slot, format.slots, 0u, format.keyBits, keyScale(format, lifted[base + keyScaleWord(format) * format.slots])); }
+  else if (KLT && isKlt(format)) { energies.x = kltEnergy(head, page, slot, format); }
+  else { energies.x = codedEnergy(page, slot, format.slots, 0u, format.keyBits, keyScale(format, lifted[base + format.keyScaleWord * format.slots])); }
   if (format.valueBits == 16u) { energies.y = rawEnergy(base + valueWord * format.slots, format.slots, head * D + D / 2u); }
-  else { energies.y = codedEnergy(page, slot, format.slots, valueWord, format.valueBits, valueScale(format, lifted[base + valueScaleWord(format) * format.slots])); }
+  else { energies.y = codedEnergy(page, slot, format.slots, valueWord, format.valueBits, valueScale(format, lifted[base + format.valueScaleWord * format.slots])); }
   return energies;
 }
 

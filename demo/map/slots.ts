@@ -83,9 +83,9 @@ export function tokensPerColumn(tokens: number, width: number, minWidth = 2): nu
 }
 
 export function keyBits(format: FormatName): number {
-  return Number(/^k(\d+)v/.exec(format)?.[1] ?? 0);
+  return Math.ceil(Number(/^k([\d.]+)v/.exec(format)?.[1] ?? 0)); // k1.5v2: slots keep whole bits
 }
 
 export function valueBits(format: FormatName): number {
-  return Number(/v(\d+)$/.exec(format)?.[1] ?? 0);
+  return Number(/v(\d+)/.exec(format)?.[1] ?? 0);
 }

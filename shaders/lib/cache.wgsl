@@ -1,7 +1,7 @@
 // cache: what every kernel of the paged cache shares. Needs lib/half.wgsl and the literals D (head size) and G (kv heads).
 
 struct Format {
-  keyBits: u32,
+  keyBits: u32,        // of a channel; calibrated keys: on average, rounded down
   valueBits: u32,
   words: u32,          // of a slot
   slots: u32,          // of a page
@@ -9,11 +9,15 @@ struct Format {
   relativeValue: f32,
   threshold: f32,      // tiers: importance relative to uniform from which a slot gets this format
   bytes: f32,          // of a slot, its share of the page's left-over included
+  keyGroups: u32,      // calibrated keys: bits of the four groups of channels, a byte each, the first lowest; 0: keys in a Hadamard basis
+  keyWords: u32,       // of the key's codes, which come first; the value's follow
+  keyScaleWord: u32,   // where the scales stand, from the start of a slot
+  valueScaleWord: u32,
 }
 
 struct CacheInfo {
   pinned: array<vec4u, 4>,   // (start, end, -, -): never dropped, floor k8v8
-  formats: array<Format, 6>, // by rising bytes
+  formats: array<Format, 10>, // by rising bytes
   numFormats: u32,
   mode: u32,           // 0 static (one format, nothing dropped), 1 tiers, 2 rate-distortion
   perHead: u32,        // 1: every head has its own threshold; 0: heads of a layer compete
@@ -29,6 +33,7 @@ struct CacheInfo {
   kvHeads: u32,
   ringPlane: u32,      // words from the keys to the values of a layer's sinks and ring
   recency: f32,        // rate-distortion: attention that goes to recent tokens whoever they are, as part of all
+  meanStart: u32,      // words from a layer's table to its mean keys and values, (G, 2, D/2) f16 pairs
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.
@@ -46,25 +51,31 @@ fn packMeta(position: u32, importance: f32) -> u32 {
 fn metaPosition(word: u32) -> u32 { return word & 0xFFFFFu; }
 fn metaImportance(word: u32) -> f32 { return exp2(f32(word >> 20u) / 128.0 - 28.0); }
 
-// Where the scale words of keys and values stand, from the start of a slot.
+// Words of a vector's codes where all channels have the same bits.
 fn codeWords(bits: u32) -> u32 { return D * bits / 32u; }
-fn keyScaleWord(f: Format) -> u32 { return codeWords(f.keyBits) + codeWords(f.valueBits); }
-fn valueScaleWord(f: Format) -> u32 {
-  return keyScaleWord(f) + select(1u, 0u, f.keyBits == 16u || (f.keyBits == 2u && f.valueBits == 2u));
-}
 
-// (scale, zero): value = zero + scale * code. Two bits keep the scale alone: codes 0..3 stand for -1.5, -0.5, 0.5, 1.5 scales.
+fn isKlt(f: Format) -> bool { return f.keyGroups != 0u; }
+fn groupBits(f: Format, group: u32) -> u32 { return (f.keyGroups >> (8u * group)) & 255u; }
+
+// Calibrated keys: distance of the even levels of a channel of variance 1 that has 4 or 2 bits; least error for a Gaussian.
+fn groupStep(bits: u32) -> f32 { return select(0.995, 0.3352, bits == 4u); }
+// Codes lie around this one.
+fn middle(bits: u32) -> f32 { return 0.5 * f32((1u << bits) - 1u); }
+
+// (scale, zero): value = zero + scale * code. Two bits and one keep the scale alone: codes 0..3 stand for -1.5, -0.5, 0.5, 1.5 scales.
+// Calibrated keys keep theirs alone too; the zero then multiplies the sum of the query's channels times their middles.
 fn keyScale(f: Format, word: u32) -> vec2f {
   let pair = unpack2x16float(word);
-  return select(pair, vec2f(pair.x, -1.5 * pair.x), f.keyBits == 2u);
+  if (isKlt(f)) { return vec2f(pair.x, -pair.x); }
+  return select(pair, vec2f(pair.x, -middle(f.keyBits) * pair.x), f.keyBits < 4u);
 }
 fn valueScale(f: Format, word: u32) -> vec2f {
   let pair = unpack2x16float(word);
-  let scale = select(pair.x, pair.y, f.keyBits == 2u);
-  return select(pair, vec2f(scale, -1.5 * scale), f.valueBits == 2u);
+  let scale = select(pair.x, pair.y, f.keyBits < 4u);   // beside the key's lone one
+  return select(pair, vec2f(scale, -middle(f.valueBits) * scale), f.valueBits < 4u);
 }
 
-// Four codes of `bits` (2, 4 or 8), the lowest first.
+// Four codes of `bits` (1, 2, 4 or 8), the lowest first.
 fn codes4(word: u32, shift: u32, bits: u32) -> vec4f {
   let mask = (1u << bits) - 1u;
   let w = word >> shift;

@@ -8,7 +8,8 @@ import type { CacheGeometry } from "../kernels/cache-kernel";
 import { MOST_SEGMENTS } from "../kernels/cache-kernel";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
-import { RELATIVE_ERROR } from "./formats";
+import { basesView, type Codec } from "./bases";
+import { FORMATS, type Format, keyWords, relativeErrors, sharesScales, valueWords } from "./formats";
 import {
   type CacheShape,
   cacheBytes,
@@ -43,20 +44,30 @@ export interface CachePlan {
   readonly maxPages: number; // of one layer
   readonly totalPages: number;
   readonly ringSlots: number; // sinks + ring
-  readonly tableStride: number; // words
+  readonly tableStride: number; // words of a layer's table and means
+  readonly meanStart: number; // words from a layer's table to its means
   readonly ringPlane: number; // words
-  readonly meanStride: number; // words
   readonly statisticsStride: number; // bytes
   readonly units: number;
   readonly geometry: CacheGeometry;
   readonly tokens: number;
   readonly owner: string;
+  /** By format: squared errors of keys and values over |x - mean|^2. */
+  readonly errors: readonly { readonly key: number; readonly value: number }[];
+  /** The model's calibrated bases; absent where no format needs them. */
+  readonly bases?: GPUBuffer;
 }
 
 const UNIT = 128;
 
-export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request: CacheRequest): CachePlan {
+/**
+ * @param codec the model's calibration: its measured errors stand for every format's
+ * Throws BAD_OPTION where a format needs a calibration and there is none, or one of another model's shape.
+ */
+export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request: CacheRequest, codec?: Codec): CachePlan {
   const shape: CacheShape = { layers: config.layers, kvHeads: config.kvHeads, headSize: config.headSize };
+  checkCodec(config, codec);
+  const errors = policy.formats.map((format) => relativeErrors(format, codec?.calibration));
   const ringSlots = policy.sinks + policy.ring;
   const full = request.tokens * fullBytesPerToken(shape);
   const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
@@ -76,6 +87,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const maxPages = Math.max(...pages);
   const group = config.heads / config.kvHeads;
   const unit = group > 8 ? UNIT / 2 : UNIT;
+  const meanStart = tableWords(shape, policy.formats.length, maxPages);
   return {
     shape,
     layout,
@@ -83,14 +95,16 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     maxPages,
     totalPages: pages.reduce((a, b) => a + b, 0),
     ringSlots,
-    tableStride: tableWords(shape, policy.formats.length, maxPages),
+    tableStride: meanStart + meanWords(shape),
+    meanStart,
     ringPlane: ringPlaneWords(shape, ringSlots),
-    meanStride: meanWords(shape),
     statisticsStride,
     units: Math.ceil(ringSlots / unit) + policy.formats.length + Math.ceil(request.tokens / unit),
     geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes) },
     tokens: request.tokens,
     owner: request.owner,
+    errors,
+    ...(codec && policy.formats.some(({ basis }) => basis === "klt") && { bases: codec.bases }),
   };
 }
 
@@ -123,6 +137,21 @@ function checkPinned(policy: Policy, layout: PageLayout, pages: readonly number[
     );
 }
 
+function checkCodec({ layers, heads, kvHeads, headSize }: ModelConfig, codec: Codec | undefined): void {
+  const found = codec?.calibration;
+  if (!found || (found.layers === layers && found.heads === heads && found.kvHeads === kvHeads && found.headSize === headSize)) return;
+  const sizes = [found.layers, found.heads, found.kvHeads, found.headSize].join(" x ");
+  const expected = [layers, heads, kvHeads, headSize].join(" x ");
+  throw new EngineError(
+    "BAD_OPTION",
+    `The calibration is of a model of ${sizes} layers, heads, kv heads and channels, this one has ${expected}. Calibrate it.`,
+    {
+      found: sizes,
+      expected,
+    },
+  );
+}
+
 /** Pages per segment where the pool does not fit one binding, else 0. */
 function segmentPages(gpu: Gpu, pages: readonly number[], { pageBytes }: PageLayout, segmentBytes?: number): number {
   const most = segmentBytes ?? Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
@@ -141,10 +170,9 @@ function segmentPages(gpu: Gpu, pages: readonly number[], { pageBytes }: PageLay
 /** The buffers. Role `kv` is what the budget pays for; `scratch` is the working space of compression and attention. */
 export class CacheBuffers {
   readonly pool: GPUBuffer[]; // segments of pages; one not yet needed is a stand-in of a few bytes
-  readonly tables: GPUBuffer; // (L, tableStride) u32
+  readonly tables: GPUBuffer; // (L, tableStride) u32: a layer's table, then its means from meanStart on, (G, 2, D/2) f16 pairs
   readonly free: GPUBuffer; // head, tail, capacity, error, page ids
   readonly ring: GPUBuffer; // (L, 2, ringPlane) u32: keys and values, (G, ringSlots, D/2) f16 pairs
-  readonly means: GPUBuffer; // (L, meanStride) u32: (G, 2, D/2) f16 pairs
   readonly statistics: GPUBuffer; // (L, statisticsStride bytes)
   readonly info: GPUBuffer; // CacheInfo
   readonly units: GPUBuffer; // vec4u
@@ -171,7 +199,6 @@ export class CacheBuffers {
     this.tables = make("tables", shape.layers * plan.tableStride * 4, "kv");
     this.free = make("free", (4 + total) * 4, "kv");
     this.ring = make("ring", shape.layers * 2 * plan.ringPlane * 4, "kv");
-    this.means = make("means", shape.layers * plan.meanStride * 4, "kv");
     this.statistics = make("statistics", shape.layers * plan.statisticsStride, "kv");
     this.info = make("info", INFO_BYTES, "scratch", uniform);
     this.units = make("units", 16, "scratch", uniform);
@@ -203,6 +230,7 @@ export class CacheBuffers {
     return this.#segments > before;
   }
 
+  /** A layer's table, its means behind it. */
   table(layer: number): BufferView {
     return view(this.tables, layer, this.plan.tableStride * 4);
   }
@@ -221,7 +249,14 @@ export class CacheBuffers {
   }
 
   mean(layer: number): BufferView {
-    return view(this.means, layer, this.plan.meanStride * 4);
+    const { tableStride, meanStart } = this.plan;
+    return { buffer: this.tables, offset: (layer * tableStride + meanStart) * 4, size: (tableStride - meanStart) * 4 };
+  }
+
+  /** A layer's calibrated bases, where a format needs them. */
+  bases(layer: number): BufferView | undefined {
+    const { bases, shape } = this.plan;
+    return bases && basesView(bases, shape, layer);
   }
 
   /** Without the padding between planes: shaders take the rows' number from the binding's size. */
@@ -239,8 +274,11 @@ function view(buffer: GPUBuffer, index: number, bytes: number): BufferView {
   return { buffer, offset: index * bytes, size: bytes };
 }
 
-/** Bytes of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 15 numbers, padded. */
-const INFO_BYTES = 320;
+/** Words of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 16 numbers. */
+const FORMAT_WORDS = 12;
+const FIRST_FORMAT = 16;
+const FIRST_NUMBER = FIRST_FORMAT + FORMATS.length * FORMAT_WORDS;
+const INFO_BYTES = (FIRST_NUMBER + 16) * 4;
 
 function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   const data = new DataView(new ArrayBuffer(INFO_BYTES));
@@ -253,16 +291,27 @@ function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   for (const [index, [start, end]] of policy.pinned.entries()) u32(4 * index, start, end);
   policy.formats.forEach((format, index) => {
     const slots = plan.layout.slotsPerPage[index] ?? 1;
-    const at = 16 + 8 * index;
-    u32(at, format.keyBits, format.valueBits, plan.layout.slotWords[index] ?? 0, slots);
-    f32(at + 4, RELATIVE_ERROR[format.keyBits], RELATIVE_ERROR[format.valueBits], policy.thresholds[index] ?? 1, plan.layout.pageBytes / slots);
+    const errors = plan.errors[index] ?? { key: 0, value: 0 };
+    const at = FIRST_FORMAT + FORMAT_WORDS * index;
+    u32(at, Math.floor(format.keyBits), format.valueBits, plan.layout.slotWords[index] ?? 0, slots);
+    f32(at + 4, errors.key, errors.value, policy.thresholds[index] ?? 1, plan.layout.pageBytes / slots);
+    u32(at + 8, ...keyWordsOf(format, plan.shape.headSize));
   });
   const mode = { static: 0, tiers: 1, "rate-distortion": 2 }[policy.mode];
-  u32(64, policy.formats.length, mode, policy.perHead ? 1 : 0);
-  f32(67, policy.safeguard);
-  u32(68, policy.sinks, plan.ringSlots, plan.layout.pageWords, policy.pinned.length);
-  f32(72, policy.kappa, policy.power);
-  u32(74, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);
-  f32(78, policy.recency);
+  u32(FIRST_NUMBER, policy.formats.length, mode, policy.perHead ? 1 : 0);
+  f32(FIRST_NUMBER + 3, policy.safeguard);
+  u32(FIRST_NUMBER + 4, policy.sinks, plan.ringSlots, plan.layout.pageWords, policy.pinned.length);
+  f32(FIRST_NUMBER + 8, policy.kappa, policy.power);
+  u32(FIRST_NUMBER + 10, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);
+  f32(FIRST_NUMBER + 14, policy.recency);
+  u32(FIRST_NUMBER + 15, plan.meanStart);
   return new Uint8Array(data.buffer);
+}
+
+/** Bits of a calibrated key's groups, a byte each; words of the key's codes; where the scales of key and value stand in a slot. */
+function keyWordsOf(format: Format, headSize: number): number[] {
+  const bits = format.basis === "klt" ? format.keyGroups.reduce<number>((word, group, index) => word | (group << (8 * index)), 0) : 0;
+  const codes = keyWords(format, headSize);
+  const keyScale = codes + valueWords(format, headSize);
+  return [bits, codes, keyScale, keyScale + (format.keyBits === 16 || sharesScales(format) ? 0 : 1)];
 }

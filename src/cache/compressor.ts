@@ -112,7 +112,7 @@ export class Compressor {
       table: buffers.table(layer),
       lifted: this.#lifted,
       source: source.rows(layer),
-      means: buffers.mean(layer),
+      bases: buffers.bases(layer),
       candidates: this.#candidates,
     };
     return {

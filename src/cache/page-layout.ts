@@ -83,7 +83,7 @@ export function ringPlaneWords({ kvHeads, headSize }: CacheShape, slots: number)
   return Math.ceil((kvHeads * slots * headSize) / 2 / 64) * 64;
 }
 
-/** Words of the mean key and value of one layer, f16 pairs: (G, 2, D / 2), padded. */
+/** Words of the mean key and value of one layer, f16 pairs: (G, 2, D / 2), padded. They stand behind the layer's table. */
 export function meanWords({ kvHeads, headSize }: CacheShape): number {
   return Math.ceil((kvHeads * headSize) / 64) * 64;
 }

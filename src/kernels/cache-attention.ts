@@ -2,6 +2,7 @@
 
 import shader from "../../shaders/cache-attention.wgsl?raw";
 import attentionUnits from "../../shaders/lib/attention-units.wgsl?raw";
+import kltAttention from "../../shaders/lib/klt-attention.wgsl?raw";
 import stepLib from "../../shaders/lib/step.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -11,11 +12,12 @@ import { bindCacheKernel, type CacheGeometry } from "./cache-kernel";
 export interface CacheAttentionArgs {
   readonly info: BufferView;
   readonly step: BufferView; // Step
-  readonly table: BufferView;
+  readonly table: BufferView; // the layer's, with its means
   readonly rotated: BufferView; // (H, D) f32: queries after RoPE
-  readonly means: BufferView; // (G, 2, D/2) u32
   readonly ring: BufferView; // (2, ringPlane) u32
   readonly partials: BufferView; // (H, units, D + 2) f32
+  /** The layer's calibrated bases (src/cache/bases.ts), where a format needs them. */
+  readonly bases?: BufferView | undefined;
   readonly pool: readonly GPUBuffer[];
   /** Units per kv head, empty ones included; the same number goes to attention-merge. */
   readonly units: number;
@@ -24,11 +26,11 @@ export interface CacheAttentionArgs {
 export function bindCacheAttention(gpu: Gpu, geometry: CacheGeometry, args: CacheAttentionArgs): { record(recorder: Recorder): void } {
   const spec = {
     name: "cache-attention",
-    code: [stepLib, attentionUnits, shader],
-    bindings: ["uniform", "uniform", "read", "read", "read", "read", "write"] as const,
+    code: [stepLib, attentionUnits, shader, kltAttention],
+    bindings: ["uniform", "uniform", "read", "read", "read", "write"] as const,
     workgroup: 64,
   };
-  const buffers = [args.info, args.step, args.table, args.rotated, args.means, args.ring, args.partials];
-  const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers, { access: "read", segments: args.pool });
+  const buffers = [args.info, args.step, args.table, args.rotated, args.ring, args.partials];
+  const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers, { bases: args.bases, pool: { access: "read", segments: args.pool } });
   return { record: (recorder) => recorder.dispatch(kernel, group, geometry.kvHeads, args.units) };
 }

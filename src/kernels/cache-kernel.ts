@@ -1,7 +1,9 @@
 // cache-kernel: what the wrappers of the paged cache's shaders share: literals, libraries, and the pool's bindings.
 
+import basesLib from "../../shaders/lib/bases.wgsl?raw";
 import cacheLib from "../../shaders/lib/cache.wgsl?raw";
 import halfLib from "../../shaders/lib/half.wgsl?raw";
+import noBases from "../../shaders/lib/no-bases.wgsl?raw";
 import poolRead from "../../shaders/lib/pool-read.wgsl?raw";
 import poolRead3 from "../../shaders/lib/pool-read-3.wgsl?raw";
 import poolWrite from "../../shaders/lib/pool-write.wgsl?raw";
@@ -20,13 +22,20 @@ export interface CacheGeometry {
   readonly segmentPages: number;
 }
 
-/** Segments a shader can bind beside its other buffers: eight storage buffers a stage, five of them taken. */
+/** Segments a shader can bind beside its other buffers: eight storage buffers a stage, four of them and the bases taken. */
 export const MOST_SEGMENTS = 3;
 
 /** The pool's segments as a kernel binds them. */
 export interface PoolBinding {
   readonly access: "read" | "write";
   readonly segments: readonly GPUBuffer[];
+}
+
+/** What a kernel binds behind its own buffers. */
+export interface CacheExtras {
+  /** A layer's calibrated bases (src/cache/bases.ts); without them the kernel is compiled without what needs them. */
+  readonly bases?: BufferView | undefined;
+  readonly pool?: PoolBinding;
 }
 
 /** A dispatch with everything bound. */
@@ -48,14 +57,21 @@ export interface CacheKernelSpec {
 }
 
 /** Compiles (once) and binds one of the cache's shaders. */
-export function bindCacheKernel(gpu: Gpu, geometry: CacheGeometry, spec: CacheKernelSpec, buffers: readonly BufferView[], pool?: PoolBinding): BoundKernel {
+export function bindCacheKernel(
+  gpu: Gpu,
+  geometry: CacheGeometry,
+  spec: CacheKernelSpec,
+  buffers: readonly BufferView[],
+  { bases, pool }: CacheExtras = {},
+): BoundKernel {
   const several = geometry.segmentPages > 0;
   const poolCode = pool ? [pool.access === "read" ? (several ? poolRead3 : poolRead) : several ? poolWrite3 : poolWrite] : [];
   const poolBindings: Binding[] = pool ? Array<Binding>(several ? MOST_SEGMENTS : 1).fill(pool.access) : [];
+  const own: Binding[] = [...spec.bindings, ...(bases ? (["read"] as const) : [])];
   const kernel = gpu.kernels.get({
     name: spec.name,
-    code: [halfLib, cacheLib, ...spec.code, ...poolCode],
-    bindings: [...spec.bindings, ...poolBindings],
+    code: [halfLib, cacheLib, bases ? basesLib : noBases, ...spec.code, ...poolCode],
+    bindings: [...own, ...poolBindings],
     literals: {
       D: geometry.headSize,
       G: geometry.kvHeads,
@@ -63,8 +79,9 @@ export function bindCacheKernel(gpu: Gpu, geometry: CacheGeometry, spec: CacheKe
       UNIT: geometry.unit,
       BLOCK: hadamardBlock(geometry.headSize),
       WG: spec.workgroup,
-      ...(pool ? { POOL: spec.bindings.length, SEGMENT_PAGES: Math.max(1, geometry.segmentPages) } : {}),
+      ...(bases ? { BASES: spec.bindings.length } : {}),
+      ...(pool ? { POOL: own.length, SEGMENT_PAGES: Math.max(1, geometry.segmentPages) } : {}),
     },
   });
-  return { kernel, group: kernel.bind([...buffers, ...(pool?.segments ?? [])]) };
+  return { kernel, group: kernel.bind([...buffers, ...(bases ? [bases] : []), ...(pool?.segments ?? [])]) };
 }

@@ -12,14 +12,15 @@ const WORKGROUP = 64;
 export interface GatherSlotsArgs {
   readonly info: BufferView; // CacheInfo
   readonly step: BufferView; // CompressStep
-  readonly table: BufferView;
+  readonly table: BufferView; // the layer's, with its means
   readonly lifted: BufferView; // (pages of the layer, pageWords) u32
   readonly source: BufferView; // (2, G, capacity, D/2) u32
-  readonly means: BufferView; // (G, 2, D/2) u32
   readonly importance: BufferView; // (G, stride) f32
   readonly queryEnergy: BufferView; // (G) f32
   readonly candidates: BufferView; // (G, numCandidates) vec4u
   readonly counts: BufferView; // (G) u32
+  /** The layer's calibrated bases (src/cache/bases.ts), where a format needs them. */
+  readonly bases?: BufferView | undefined;
 }
 
 /** @returns record(recorder, most): `most` is the largest number of candidates a head can have */
@@ -27,10 +28,10 @@ export function bindGatherSlots(gpu: Gpu, geometry: CacheGeometry, args: GatherS
   const spec = {
     name: "gather-slots",
     code: [compressStep, shader],
-    bindings: ["uniform", "uniform", "read", "read", "read", "read", "read", "read", "write", "write"] as const,
+    bindings: ["uniform", "uniform", "read", "read", "read", "read", "read", "write", "write"] as const,
     workgroup: WORKGROUP,
   };
-  const buffers = [args.info, args.step, args.table, args.lifted, args.source, args.means, args.importance, args.queryEnergy, args.candidates, args.counts];
-  const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers);
+  const buffers = [args.info, args.step, args.table, args.lifted, args.source, args.importance, args.queryEnergy, args.candidates, args.counts];
+  const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers, { bases: args.bases });
   return { record: (recorder, most) => recorder.dispatch(kernel, group, Math.max(1, Math.ceil(most / WORKGROUP)), geometry.kvHeads) };
 }

@@ -17,6 +17,6 @@ export interface LiftPagesArgs {
 
 export function bindLiftPages(gpu: Gpu, geometry: CacheGeometry, args: LiftPagesArgs): { record(recorder: Recorder): void } {
   const spec = { name: "lift-pages", code: [shader], bindings: ["uniform", "read", "write"] as const, workgroup: 64 };
-  const { kernel, group } = bindCacheKernel(gpu, geometry, spec, [args.info, args.table, args.lifted], { access: "read", segments: args.pool });
+  const { kernel, group } = bindCacheKernel(gpu, geometry, spec, [args.info, args.table, args.lifted], { pool: { access: "read", segments: args.pool } });
   return { record: (recorder) => recorder.dispatch(kernel, group, args.pages) };
 }

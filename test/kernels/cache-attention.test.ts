@@ -4,7 +4,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { FormatName, PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
+import type { Calibration } from "../../src/policy/calibration";
 import { half } from "../reference/codec";
+import { randomCalibration } from "../reference/random-bases";
 import { expectClose, tolerances } from "../tolerances";
 import { type BenchShape, CacheBench } from "./cache-bench";
 import { testGpu } from "./gpu";
@@ -18,6 +20,11 @@ afterAll(() => gpu.dispose());
 const smol: BenchShape = { D: 64, G: 3, group: 3 };
 const shapes: BenchShape[] = [{ D: 32, G: 2, group: 3 }, smol, { D: 96, G: 1, group: 8 }, { D: 128, G: 2, group: 1 }];
 const formats: FormatName[] = ["k16v16", "k8v8", "k8v4", "k4v4", "k4v2", "k2v2"];
+const calibrated: FormatName[] = ["k3v2", "k2v2-klt", "k1.5v2", "k1.5v1"];
+
+function calibrationOf({ D, G, group }: BenchShape): Calibration {
+  return randomCalibration({ L: 2, H: G * group, G, D }, D);
+}
 
 describe.each(shapes)("D $D, $G kv heads of $group queries", (shape) => {
   test.each([1, 3, 4, 5, 12, 13, 130])("full: a prompt of %d tokens and what follows is exact attention", async (tokens) => {
@@ -36,6 +43,16 @@ describe.each(shapes)("D $D, $G kv heads of $group queries", (shape) => {
     await bench.prompt(150);
     for (const { got, stored } of await bench.append()) expectClose(got, stored, tolerances.cacheAttention);
     bench.dispose();
+  });
+
+  test("every slot in each calibrated format", async () => {
+    const calibration = calibrationOf(shape);
+    for (const format of calibrated) {
+      const bench = new CacheBench(gpu, shape, { precision: { kind: "uniform", format } }, { tokens: 151, calibration });
+      await bench.prompt(150);
+      for (const { got, stored } of await bench.append()) expectClose(got, stored, tolerances.cacheAttention);
+      bench.dispose();
+    }
   });
 });
 
@@ -66,8 +83,8 @@ test.each(["full", "uniform-4"] as const)("%s: tokens past several ring fills, f
   bench.dispose();
 });
 
-test("a key thirty times as long as the others", async () => {
-  const bench = new CacheBench(gpu, smol, { precision: { kind: "uniform", format: "k8v8" } }, { tokens: 101 });
+test.each(["k8v8", "k1.5v2"] as const)("a key thirty times as long as the others, %s", async (format) => {
+  const bench = new CacheBench(gpu, smol, { precision: { kind: "uniform", format } }, { tokens: 101, calibration: calibrationOf(smol) });
   const long = Float64Array.from({ length: 64 }, (_, c) => half(30 * Math.sin(c + 1)));
   await bench.prompt(100, (position) => (position === 50 ? { key: long } : {}));
   for (const { got, stored } of await bench.append()) expectClose(got, stored, tolerances.cacheAttention);
@@ -78,12 +95,14 @@ const budgeted: [string, PolicySpec][] = [
   ["rate-distortion", { precision: { kind: "rate-distortion" }, budget: { kind: "shares" } }],
   ["all six formats", { precision: { kind: "rate-distortion", formats } }],
   ["evict-only", { precision: { kind: "evict-only" } }],
+  ["all ten formats", { precision: { kind: "rate-distortion", formats: [...formats, ...calibrated] } }],
 ];
 
 test.each(budgeted)("%s in three segments of the pool, prompt and ring", async (_, policy) => {
   const tokens = 300;
   const budgetBytes = (2 * tokens * 3 * 64 * 4) / 4;
-  const bench = new CacheBench(gpu, smol, policy, { tokens, budgetBytes, segmentBytes: budgetBytes / 2 });
+  const calibration = calibrationOf(smol);
+  const bench = new CacheBench(gpu, smol, policy, { tokens, budgetBytes, segmentBytes: budgetBytes / 2, calibration });
   expect(bench.cache.buffers.pool.length).toBe(3);
   await bench.prompt(260);
   for (let i = 0; i < 25; i++) for (const { got, stored } of await bench.append(undefined, i % 8 === 0)) expectClose(got, stored, tolerances.cacheAttention);

@@ -1,11 +1,13 @@
 // cache-bench: drives a real KvCache with made-up keys and values, and reads everything back for the f64 twins.
 
+import { createBases } from "../../src/cache/bases";
 import { type CacheBuffers, planCache } from "../../src/cache/cache-buffers";
 import { KvCache, type RowScores } from "../../src/cache/kv-cache";
 import type { PolicySpec, PresetName } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import { StepBuffer } from "../../src/gpu/step";
 import type { ModelConfig } from "../../src/model/model-config";
+import type { Calibration } from "../../src/policy/calibration";
 import { type Policy, resolvePolicy } from "../../src/policy/policy";
 import { attend } from "../reference/cache-attention";
 import { half, toHalf } from "../reference/codec";
@@ -25,6 +27,7 @@ export interface BenchOptions {
   readonly shares?: readonly number[];
   readonly segmentBytes?: number;
   readonly seed?: number;
+  readonly calibration?: Calibration;
 }
 
 /** What one position of one layer's head holds, before any coding (already f16). */
@@ -68,14 +71,18 @@ export class CacheBench {
     this.#step = new StepBuffer(gpu, owner);
     this.#rotated = this.#buffer("rotated", G * group * D * 4);
     this.#output = this.#buffer("output", G * group * D * 4);
-    const plan = planCache(gpu, this.config, this.policy, {
+    const bases = options.calibration && createBases(gpu, options.calibration, owner);
+    if (bases) this.#owned.push(bases);
+    const request = {
       tokens: options.tokens,
       layerShares: options.shares ?? Array<number>(layers).fill(1 / layers),
       statisticsBytesPerLayer: 0,
       owner,
       ...(options.budgetBytes === undefined ? {} : { budgetBytes: options.budgetBytes }),
       ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
-    });
+    };
+    const codec = bases && options.calibration && { calibration: options.calibration, bases };
+    const plan = planCache(gpu, this.config, this.policy, request, codec);
     const scored = this.policy.mode !== "static";
     this.cache = new KvCache(
       gpu,
@@ -85,6 +92,11 @@ export class CacheBench {
       { step: this.#step.buffer, rotated: this.#rotated, output: this.#output },
       scored ? (buffers) => this.#scoreRing(buffers) : undefined,
     );
+  }
+
+  /** What a decoding step's kernels read: the Step and the rotated queries of the layer that append() recorded last. */
+  get decode(): { readonly step: GPUBuffer; readonly rotated: GPUBuffer } {
+    return { step: this.#step.buffer, rotated: this.#rotated };
   }
 
   /** Runs a prompt through every layer. */
@@ -183,8 +195,8 @@ export class CacheBench {
       pool.set(part.subarray(0, pool.length - at), at);
       at = Math.min(pool.length, at + part.length);
     }
-    const [tables, free, ring, means] = [await read(buffers.tables), await read(buffers.free), await read(buffers.ring), await read(buffers.means)];
-    return { plan, policy, tables, pool, free, ring, means };
+    const [tables, free, ring] = [await read(buffers.tables), await read(buffers.free), await read(buffers.ring)];
+    return { plan, policy, tables, pool, free, ring, ...(plan.bases && { bases: await read(plan.bases) }) };
   }
 
   dispose(): void {

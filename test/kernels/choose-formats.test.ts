@@ -1,10 +1,12 @@
 // choose-formats: budgets are kept and used up, the choice costs no more than the f64 twin's, the best slots stay, pages are never lost.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FORMATS } from "../../src/cache/formats";
 import type { PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import { chooseFormats, costOf, pagesOf, type Rule, recentMass, type Slot } from "../reference/choose-formats";
 import { type CacheWords, meansOf, pageLists, slotsInPages } from "../reference/page-table";
+import { randomCalibration } from "../reference/random-bases";
 import { CacheBench } from "./cache-bench";
 import { testGpu } from "./gpu";
 
@@ -15,12 +17,15 @@ beforeAll(async () => {
 afterAll(() => gpu.dispose());
 
 const shape = { D: 64, G: 3, group: 1 };
+/** Where a policy needs one. */
+const calibration = randomCalibration({ L: 2, H: shape.G, G: shape.G, D: shape.D });
 const policies: [string, PolicySpec][] = [
   ["rate-distortion", { precision: { kind: "rate-distortion" }, budget: { kind: "shares" } }],
   ["rate-distortion, heads alone", { precision: { kind: "rate-distortion" }, budget: { kind: "uniform" } }],
   ["rate-distortion with k8v8 and f16", { precision: { kind: "rate-distortion", formats: ["k2v2", "k4v4", "k8v8", "k16v16"] } }],
   ["tiers", { precision: { kind: "tiers" } }],
   ["evict-only under AdaKV", { precision: { kind: "evict-only" } }],
+  ["every format of a calibrated model", { precision: { kind: "rate-distortion", formats: FORMATS.map(({ name }) => name) }, budget: { kind: "shares" } }],
   ["evict-only, heads alone", { precision: { kind: "evict-only", format: "k4v4" }, budget: { kind: "uniform" } }],
 ];
 
@@ -121,7 +126,8 @@ async function prompted(
   make?: Parameters<CacheBench["prompt"]>[1],
 ): Promise<{ bench: CacheBench; words: CacheWords }> {
   const total = tokens + 80;
-  const bench = new CacheBench(gpu, shape, policy, { tokens: total, budgetBytes: Math.floor(ratio * 2 * total * shape.G * shape.D * 4) });
+  const options = { tokens: total, budgetBytes: Math.floor(ratio * 2 * total * shape.G * shape.D * 4) };
+  const bench = new CacheBench(gpu, shape, policy, { ...options, ...(policy.precision.formats?.includes("k3v2") && { calibration }) });
   await bench.prompt(tokens, make);
   return { bench, words: await bench.words() };
 }
@@ -129,7 +135,8 @@ async function prompted(
 function ruleOf({ policy, cache }: CacheBench): Rule {
   if (policy.mode === "static") throw new Error("A static policy chooses nothing.");
   const { slotsPerPage, pageBytes } = cache.plan.layout;
-  return { ...policy, mode: policy.mode, slotsPerPage, pageBytes };
+  const calibrated = policy.formats.some(({ basis }) => basis === "klt");
+  return { ...policy, mode: policy.mode, slotsPerPage, pageBytes, ...(calibrated && { calibration }) };
 }
 
 /** What the twin knows of a head's slots that went into pages: the `count` positions after the sinks. */

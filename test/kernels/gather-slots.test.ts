@@ -4,8 +4,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/device";
 import { bindGatherSlots } from "../../src/kernels/gather-slots";
 import { recentMass } from "../reference/choose-formats";
-import { dot } from "../reference/codec";
-import { meansOf, slotsInPages, slotsInRing } from "../reference/page-table";
+import { type Coded, decodeKlt, dot, type Folded } from "../reference/codec";
+import { foldedOf, meansOf, slotsInPages, slotsInRing } from "../reference/page-table";
+import { randomCalibration } from "../reference/random-bases";
 import { expectClose, tolerances } from "../tolerances";
 import { CacheBench } from "./cache-bench";
 import { testGpu } from "./gpu";
@@ -16,13 +17,16 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.dispose());
 
-test("slots of four formats in pages and five more from a wrapping source", async () => {
+test.each([
+  ["of four formats", ["k2v2", "k4v2", "k8v4", "k16v16"]],
+  ["calibrated ones among them", ["k1.5v1", "k2v2-klt", "k2v2", "k4v4"]],
+] as const)("slots in pages, %s, and five more from a wrapping source", async (_, formats) => {
   const [D, G, layer, most, incoming] = [64, 2, 1, 300, 5];
   const bench = new CacheBench(
     gpu,
     { D, G, group: 1 },
-    { precision: { kind: "rate-distortion", formats: ["k2v2", "k4v2", "k8v4", "k16v16"] }, pinned: [[30, 40]] },
-    { tokens: 240, budgetBytes: 55_000 },
+    { precision: { kind: "rate-distortion", formats }, pinned: [[30, 40]] },
+    { tokens: 240, budgetBytes: formats[0] === "k2v2" ? 55_000 : 38_000, calibration: randomCalibration({ L: 2, H: G, G, D }) },
   );
   await bench.prompt(210);
   const { buffers, plan } = bench.cache;
@@ -53,7 +57,7 @@ test("slots of four formats in pages and five more from a wrapping source", asyn
     table: buffers.table(layer),
     lifted,
     source: buffers.ringRows(layer),
-    means: buffers.mean(layer),
+    bases: buffers.bases(layer),
     importance,
     queryEnergy: energy,
     candidates,
@@ -74,9 +78,14 @@ test("slots of four formats in pages and five more from a wrapping source", asyn
     expect(ring.length).toBe(incoming);
     const all = [...slots, ...ring];
     expect(gotCounts[head]).toBe(all.length);
-    const wanted = all.flatMap(({ key, value, importance: p, position }) => {
+    expect(new Set(slots.map(({ format }) => format)).size).toBeGreaterThan(2);
+    const folded = foldedOf(words, layer, head);
+    const wanted = all.flatMap((slot) => {
+      const { key, value, importance: p, position } = slot;
       const [k, v] = [key.map((x, c) => x - (keyMean[c] ?? 0)), value.map((x, c) => x - (valueMean[c] ?? 0))];
-      return [p, (dot(k, k) * (head === 0 ? 70 : 90)) / D ** 2, (p + recentMass(now - position, bench.policy.recency)) ** bench.policy.power * dot(v, v)];
+      const format = "format" in slot ? bench.policy.formats[slot.format] : undefined;
+      const energy = "keyCoded" in slot && format?.basis === "klt" ? kltEnergy(slot.keyCoded, format.keyGroups, folded) : dot(k, k);
+      return [p, (energy * (head === 0 ? 70 : 90)) / D ** 2, (p + recentMass(now - position, bench.policy.recency)) ** bench.policy.power * dot(v, v)];
     });
     const at = (index: number): number => (head * most + index) * 16;
     const found = all.flatMap((_, index) => [
@@ -92,3 +101,12 @@ test("slots of four formats in pages and five more from a wrapping source", asyn
   bench.dispose();
   for (const buffer of [lifted, candidates, counts, importance, energy, step]) gpu.destroyBuffer(buffer);
 });
+
+/** |k - mean|^2 by the groups' lengths; channels of a group that is not stored count as the scale's. */
+function kltEnergy(coded: Coded, groups: readonly number[], { lengths }: Folded): number {
+  const u = decodeKlt(coded, groups);
+  return u.reduce((sum, x, c) => {
+    const group = Math.floor((4 * c) / u.length);
+    return sum + (lengths[group] ?? Number.NaN) * (groups[group] ? x : coded.scale) ** 2;
+  }, 0);
+}

@@ -1,6 +1,7 @@
 // choose-formats: which format every slot gets under a page budget, in f64: the cheapest option at a price per byte, and the price by bisection.
 
-import { type Format, RELATIVE_ERROR } from "../../src/cache/formats";
+import { type Format, relativeErrors } from "../../src/cache/formats";
+import type { Calibration } from "../../src/policy/calibration";
 
 export interface Slot {
   readonly importance: number;
@@ -25,6 +26,7 @@ export interface Rule {
   readonly power: number;
   readonly perHead: boolean;
   readonly safeguard: number;
+  readonly calibration?: Calibration;
 }
 
 /** Importance that a token of this age gets for being recent (policy.recency, halved every 32 tokens). */
@@ -33,11 +35,12 @@ export function recentMass(age: number, recency: number): number {
 }
 
 /** What a slot costs in a format (index), or dropped (-1). */
-export function costOf(slot: Slot, format: number, { formats, kappa, power }: Rule): number {
+export function costOf(slot: Slot, format: number, { formats, kappa, power, calibration }: Rule): number {
   const damage = (slot.importance + (slot.recent ?? 0)) ** power * slot.valueEnergy;
   const bits = formats[format];
   if (!bits) return damage;
-  return damage * (kappa * -Math.expm1(-RELATIVE_ERROR[bits.keyBits] * slot.noise) + RELATIVE_ERROR[bits.valueBits]);
+  const errors = relativeErrors(bits, calibration);
+  return damage * (kappa * -Math.expm1(-errors.key * slot.noise) + errors.value);
 }
 
 /** Format of a slot at a price: its index, -1 for dropped. */

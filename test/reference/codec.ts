@@ -1,4 +1,4 @@
-// codec: how a slot's key or value is coded, in f64: centred, rotated block-wise by Hadamard, rounded, and back.
+// codec: how a slot's key or value is coded, in f64: centred, turned (block-wise by Hadamard, or into a calibrated basis), rounded, and back.
 
 import type { Numbers } from "./expected-attention";
 
@@ -38,15 +38,15 @@ export function hadamard(x: Numbers): Float64Array {
 export interface Coded {
   readonly codes: Uint8Array;
   readonly scale: number; // f16
-  readonly zero: number; // f16; at two bits -1.5 scales
+  readonly zero: number; // f16; at two bits -1.5 scales, at one -0.5
 }
 
 /**
  * Codes of a centred and rotated vector.
  * @param stored scale and zero to round with instead of one's own: f16 conversions may round to nearest or toward zero
  */
-export function encode(x: Numbers, bits: 8 | 4 | 2, stored?: { readonly scale: number; readonly zero: number }): Coded {
-  return bits === 2 ? encodeUnbiased(x) : encodeRange(x, bits, stored);
+export function encode(x: Numbers, bits: 8 | 4 | 2 | 1, stored?: { readonly scale: number; readonly zero: number }): Coded {
+  return bits < 4 ? encodeUnbiased(x, bits) : encodeRange(x, bits, stored);
 }
 
 export function decode({ codes, scale, zero }: Coded): Float64Array {
@@ -54,14 +54,14 @@ export function decode({ codes, scale, zero }: Coded): Float64Array {
 }
 
 /** What a vector is after coding: mean and rotation undone. */
-export function recode(vector: Numbers, mean: Numbers, bits: 16 | 8 | 4 | 2): Float64Array {
+export function recode(vector: Numbers, mean: Numbers, bits: 16 | 8 | 4 | 2 | 1): Float64Array {
   if (bits === 16) return Float64Array.from({ length: vector.length }, (_, c) => half(vector[c] ?? Number.NaN));
   const rotated = hadamard(Float64Array.from({ length: vector.length }, (_, c) => (vector[c] ?? Number.NaN) - (mean[c] ?? Number.NaN)));
   return hadamard(decode(encode(rotated, bits))).map((value, c) => value + (mean[c] ?? Number.NaN));
 }
 
 /** Round to nearest between the smallest and the largest channel. */
-function encodeRange(x: Numbers, bits: 8 | 4, stored?: { readonly scale: number; readonly zero: number }): Coded {
+function encodeRange(x: Numbers, bits: number, stored?: { readonly scale: number; readonly zero: number }): Coded {
   const most = 2 ** bits - 1;
   const [least, largest] = [Math.min(...Array.from(x)), Math.max(...Array.from(x))];
   const { scale, zero } = stored ?? { scale: half((largest - least) / most), zero: half(least) };
@@ -69,14 +69,85 @@ function encodeRange(x: Numbers, bits: 8 | 4, stored?: { readonly scale: number;
   return { codes, scale, zero };
 }
 
-/** The grid +-0.5, +-1.5 of 0.995 deviations, with the scale that keeps the product with the vector itself. */
-function encodeUnbiased(x: Numbers): Coded {
+/** The grid +-0.5, +-1.5 of 0.995 deviations, or at one bit the sign, with the scale that keeps the product with the vector itself. */
+function encodeUnbiased(x: Numbers, bits: number): Coded {
   const energy = dot(x, x);
   const step = Math.max(0.995 * Math.sqrt(energy / x.length), 1e-8);
-  const codes = Uint8Array.from(x, (value) => Math.min(3, Math.max(0, Math.floor(value / step) + 2)));
-  const levels = Float64Array.from(codes, (code) => code - 1.5);
+  const codes = Uint8Array.from(x, (value) => Math.min(2 ** bits - 1, Math.max(0, Math.floor(value / step) + 2 ** (bits - 1))));
+  const levels = Float64Array.from(codes, (code) => code - middle(bits));
   const scale = half(energy / Math.max(dot(x, levels), 1e-8));
-  return { codes, scale, zero: -1.5 * scale };
+  return { codes, scale, zero: -middle(bits) * scale };
+}
+
+/** Codes lie around this one. */
+function middle(bits: number): number {
+  return (2 ** bits - 1) / 2;
+}
+
+/** Distance of the levels of a calibrated channel at 4 and 2 bits: about the least squared error of an even grid for N(0, 1) (Max 1960). */
+export const KLT_STEPS: Readonly<Record<number, number>> = { 4: 0.3352, 2: 0.995 };
+
+/** A calibrated basis with everything static in it, of one head. */
+export interface Folded {
+  readonly keys: Float64Array; // (D, D): u = keys (k - mean) has channels of variance about 1
+  readonly queries: Float64Array; // (D, D): (queries q) . u = q . (k - mean)
+  readonly energies: readonly number[]; // by group: how much a channel of u counts, mean 1
+  readonly lengths: readonly number[]; // by group: mean squared length of a row of `queries`
+}
+
+/** keyBasis and queryBasis (D, D) with the groups' scales taken out and each group of rows rotated, by the definitions. */
+export function fold(keyBasis: Numbers, queryBasis: Numbers, scales: Numbers): Folded {
+  const D = Math.sqrt(keyBasis.length);
+  const turned = (matrix: Numbers, factor: (scale: number) => number): Float64Array => {
+    const result = new Float64Array(D * D);
+    for (let c = 0; c < D; c++)
+      for (let group = 0; group < 4; group++) {
+        const first = (group * D) / 4;
+        const part = Float64Array.from({ length: D / 4 }, (_, i) => (matrix[(first + i) * D + c] ?? Number.NaN) * factor(scales[group] ?? Number.NaN));
+        hadamard(part).forEach((value, i) => {
+          result[(first + i) * D + c] = value;
+        });
+      }
+    return result;
+  };
+  const queries = turned(queryBasis, (scale) => scale);
+  const mean = Array.from(scales).reduce((sum, scale) => sum + scale ** 2 / 4, 0);
+  const lengths = [0, 1, 2, 3].map((group) => queries.subarray((group * D * D) / 4, ((group + 1) * D * D) / 4).reduce((sum, x) => sum + (x * x * 4) / D, 0));
+  return { keys: turned(keyBasis, (scale) => 1 / scale), queries, energies: Array.from(scales, (scale) => scale ** 2 / mean), lengths };
+}
+
+/** matrix (D, D) times vector, or its transpose times vector. */
+export function times(matrix: Numbers, vector: Numbers, transposed = false): Float64Array {
+  const D = vector.length;
+  return Float64Array.from({ length: D }, (_, i) => {
+    let sum = 0;
+    for (let j = 0; j < D; j++) sum += (matrix[transposed ? j * D + i : i * D + j] ?? Number.NaN) * (vector[j] ?? Number.NaN);
+    return sum;
+  });
+}
+
+/**
+ * Codes of a key in a calibrated basis: even grids around 0 of the key's own size, channels of groups without bits as 0. The scale keeps the
+ * product of what is stored with itself, channels counting by their group's energy.
+ */
+export function encodeKlt(u: Numbers, groups: readonly number[], energies: readonly number[]): Coded {
+  const bits = Array.from(u, (_, c) => groups[Math.floor((4 * c) / u.length)] ?? 0);
+  const size = Math.max(1e-8, Math.sqrt(dot(u, u) / u.length));
+  const codes = Uint8Array.from(u, (value, c) => {
+    const depth = bits[c] ?? 0;
+    return depth === 0 ? 0 : Math.min(2 ** depth - 1, Math.max(0, Math.floor(value / (size * (KLT_STEPS[depth] ?? 1))) + 2 ** (depth - 1)));
+  });
+  const levels = decodeKlt({ codes, scale: 1, zero: 0 }, groups);
+  const stored = Float64Array.from(u, (value, c) => (bits[c] ? value * (energies[Math.floor((4 * c) / u.length)] ?? Number.NaN) : 0));
+  return { codes, scale: half(dot(stored, u) / Math.max(dot(stored, levels), 1e-8)), zero: 0 };
+}
+
+/** The vector that codes in a calibrated basis stand for, still in that basis. */
+export function decodeKlt({ codes, scale }: Coded, groups: readonly number[]): Float64Array {
+  return Float64Array.from(codes, (code, c) => {
+    const depth = groups[Math.floor((4 * c) / codes.length)] ?? 0;
+    return depth === 0 ? 0 : scale * (KLT_STEPS[depth] ?? 1) * (code - middle(depth));
+  });
 }
 
 export function dot(a: Numbers, b: Numbers): number {

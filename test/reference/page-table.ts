@@ -1,8 +1,9 @@
 // page-table: reads a layer's pages, sinks and ring back from raw words, in f64: an independent description of the bytes.
 
 import type { CachePlan } from "../../src/cache/cache-buffers";
+import type { Format } from "../../src/cache/formats";
 import type { Policy } from "../../src/policy/policy";
-import { type Coded, decode, fromHalf, hadamard } from "./codec";
+import { type Coded, decode, decodeKlt, type Folded, fromHalf, hadamard, times } from "./codec";
 
 /** The words of a cache's buffers. */
 export interface CacheWords {
@@ -12,7 +13,8 @@ export interface CacheWords {
   readonly pool: Uint32Array; // every page, segments joined
   readonly free: Uint32Array;
   readonly ring: Uint32Array;
-  readonly means: Uint32Array;
+  /** The model's calibrated bases, where a format needs them. */
+  readonly bases?: Uint32Array;
 }
 
 export interface StoredSlot {
@@ -67,33 +69,50 @@ export function slotsInRing({ plan, policy, ring }: CacheWords, layer: number, h
 }
 
 /** Mean key and value of a head. */
-export function meansOf({ plan, means }: CacheWords, layer: number, head: number): [Float64Array, Float64Array] {
+export function meansOf({ plan, tables }: CacheWords, layer: number, head: number): [Float64Array, Float64Array] {
   const D = plan.shape.headSize;
-  const at = layer * plan.meanStride + head * D;
-  return [pairs(means, at, 1, D / 2), pairs(means, at + D / 2, 1, D / 2)];
+  const at = layer * plan.tableStride + plan.meanStart + head * D;
+  return [pairs(tables, at, 1, D / 2), pairs(tables, at + D / 2, 1, D / 2)];
+}
+
+/** A head's calibrated basis as it stands in the buffer, rounded to f16. */
+export function foldedOf({ plan, bases = new Uint32Array() }: CacheWords, layer: number, head: number): Folded {
+  return unpackBases(bases, plan.shape, layer, head);
+}
+
+/** Per layer, padded to 64 words: matrices (G, 2, D, D/2), the query's transposed; then (G, 2, 4) f32, energies and lengths. */
+export function unpackBases(words: Uint32Array, { kvHeads, headSize: D }: { kvHeads: number; headSize: number }, layer: number, head: number): Folded {
+  const at = layer * Math.ceil((kvHeads * (D * D + 8)) / 64) * 64;
+  const matrix = (index: number): Float64Array => pairs(words, at + head * D * D + (index * D * D) / 2, 1, (D * D) / 2);
+  const numbers = new Float32Array(words.buffer, words.byteOffset + 4 * (at + kvHeads * D * D + 8 * head), 8);
+  const flipped = matrix(1);
+  const queries = Float64Array.from(flipped, (_, n) => flipped[(n % D) * D + Math.floor(n / D)] ?? Number.NaN);
+  return { keys: matrix(0), queries, energies: Array.from(numbers.subarray(0, 4)), lengths: Array.from(numbers.subarray(4)) };
 }
 
 function readSlot(words: CacheWords, layer: number, head: number, formatIndex: number, page: number, slot: number): StoredSlot {
   const { plan, policy, pool } = words;
   const format = policy.formats[formatIndex];
   if (!format || page < 0) throw new Error(`No page for slot ${slot} of format ${formatIndex}.`);
-  const { keyBits, valueBits } = format;
+  const { valueBits } = format;
   const D = plan.shape.headSize;
   const slots = plan.layout.slotsPerPage[formatIndex] ?? 1;
   const count = plan.layout.slotWords[formatIndex] ?? 1;
   const raw = Array.from({ length: count }, (_, word) => pool[page * plan.layout.pageWords + word * slots + slot] ?? 0);
   const meta = raw.pop() ?? 0;
-  const keyWords = (D * keyBits) / 32;
+  const keyBits = keyBitsOf(format, D);
+  const keyWords = Math.ceil(keyBits.reduce((sum, bits) => sum + bits, 0) / 32);
   const valueWords = (D * valueBits) / 32;
   const scales = raw.slice(keyWords + valueWords);
-  const shared = keyBits === 2 && valueBits === 2;
-  const keyScale = keyBits === 16 ? 0 : (scales[0] ?? 0);
-  const valueScale = shared ? (scales[0] ?? 0) >>> 16 : (scales[keyBits === 16 ? 0 : 1] ?? 0);
+  const rawKey = keyBits[0] === 16;
+  const shared = (format.basis === "klt" || keyBits[0] === 2) && valueBits <= 2;
+  const keyScale = rawKey ? 0 : (scales[0] ?? 0);
+  const valueScale = shared ? (scales[0] ?? 0) >>> 16 : (scales[rawKey ? 0 : 1] ?? 0);
   const [keyMean, valueMean] = meansOf(words, layer, head);
   const keyPart = raw.slice(0, keyWords);
   const valuePart = raw.slice(keyWords, keyWords + valueWords);
-  const keyCoded = codedPart(keyPart, keyBits, keyScale, D);
-  const valueCoded = codedPart(valuePart, valueBits, valueScale, D);
+  const keyCoded = codedPart(keyPart, keyBits, keyScale);
+  const valueCoded = codedPart(valuePart, Array<number>(D).fill(valueBits), valueScale);
   return {
     position: meta & 0xfffff,
     format: formatIndex,
@@ -103,7 +122,8 @@ function readSlot(words: CacheWords, layer: number, head: number, formatIndex: n
     valueCoded,
     // Decoded when asked for: the rotation by its definition is slow.
     get key() {
-      return keyBits === 16 ? pairs(keyPart, 0, 1, D / 2) : restore(keyCoded, keyMean);
+      if (format.basis === "klt") return restoreKlt(keyCoded, format.keyGroups, keyMean, foldedOf(words, layer, head));
+      return rawKey ? pairs(keyPart, 0, 1, D / 2) : restore(keyCoded, keyMean);
     },
     get value() {
       return valueBits === 16 ? pairs(valuePart, 0, 1, D / 2) : restore(valueCoded, valueMean);
@@ -113,11 +133,27 @@ function readSlot(words: CacheWords, layer: number, head: number, formatIndex: n
 
 const NOT_CODED: Coded = { codes: new Uint8Array(), scale: Number.NaN, zero: Number.NaN };
 
-function codedPart(words: readonly number[], bits: 16 | 8 | 4 | 2, scaleWord: number, D: number): Coded {
-  if (bits === 16) return NOT_CODED;
-  const codes = Uint8Array.from({ length: D }, (_, c) => ((words[Math.floor((c * bits) / 32)] ?? 0) >>> ((c * bits) % 32)) & (2 ** bits - 1));
+/** Bits of each channel of a key. */
+function keyBitsOf(format: Format, D: number): number[] {
+  return Array.from({ length: D }, (_, c) => (format.basis === "klt" ? (format.keyGroups[Math.floor((4 * c) / D)] ?? 0) : format.keyBits));
+}
+
+/** Codes one after the other, the first in the lowest bits; a channel of no bits is 0. */
+function codedPart(words: readonly number[], bits: readonly number[], scaleWord: number): Coded {
+  const [first = 0] = bits;
+  if (first === 16) return NOT_CODED;
+  let at = 0;
+  const codes = Uint8Array.from(bits, (depth) => {
+    const code = ((words[Math.floor(at / 32)] ?? 0) >>> (at % 32)) & (2 ** depth - 1);
+    at += depth;
+    return code;
+  });
   const scale = fromHalf(scaleWord & 0xffff);
-  return { codes, scale, zero: bits === 2 ? -1.5 * scale : fromHalf(scaleWord >>> 16) };
+  return { codes, scale, zero: first < 4 ? -((2 ** first - 1) / 2) * scale : fromHalf(scaleWord >>> 16) };
+}
+
+function restoreKlt(coded: Coded, groups: readonly number[], mean: Float64Array, { queries }: Folded): Float64Array {
+  return times(queries, decodeKlt(coded, groups), true).map((value, c) => value + (mean[c] ?? Number.NaN));
 }
 
 function restore(coded: Coded, mean: Float64Array): Float64Array {

@@ -7,9 +7,9 @@ import { cacheBytes, choosePageLayout, fullBytesPerToken, pagesPerLayer, tableWo
 
 test("words of a slot: codes, scales, and one word of position and importance", () => {
   const words = (name: Parameters<typeof formatByName>[0], D: number): number => slotWords(formatByName(name), D);
-  expect(FORMATS.map(({ name }) => words(name, 64))).toEqual([65, 35, 27, 19, 15, 10]);
-  expect(FORMATS.map(({ name }) => words(name, 32))).toEqual([33, 19, 15, 11, 9, 6]);
-  expect(FORMATS.map(scaleWords)).toEqual([0, 2, 2, 2, 2, 1]);
+  expect(FORMATS.map(({ name }) => words(name, 64))).toEqual([65, 35, 27, 19, 15, 12, 10, 10, 9, 7]);
+  expect(FORMATS.map(({ name }) => words(name, 32))).toEqual([33, 19, 15, 11, 9, 7, 6, 6, 6, 5]);
+  expect(FORMATS.map(scaleWords)).toEqual([0, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
   for (const D of [16, 32, 64, 80, 96, 128, 256]) for (const format of FORMATS) expect(Number.isInteger(slotWords(format, D))).toBe(true);
 });
 
@@ -18,7 +18,7 @@ test("bytes of a token in the full cache: SmolLM2-135M", () => {
 });
 
 describe("pages", () => {
-  const sets = fc.uniqueArray(fc.constantFrom(...FORMATS), { minLength: 1, maxLength: 6 });
+  const sets = fc.uniqueArray(fc.constantFrom(...FORMATS), { minLength: 1, maxLength: 10 });
   const sizes = fc.constantFrom(16, 32, 64, 80, 96, 128, 256);
 
   test("hold whole slots, waste little, and are a multiple of 256 bytes", () => {
@@ -54,7 +54,7 @@ describe("a budget", () => {
     layers: fc.integer({ min: 1, max: 32 }),
     kvHeads: fc.integer({ min: 1, max: 8 }),
     headSize: fc.constantFrom(32, 64, 96, 128),
-    numFormats: fc.integer({ min: 1, max: 6 }),
+    numFormats: fc.integer({ min: 1, max: 10 }),
     ringSlots: fc.integer({ min: 2, max: 60 }),
     statistics: fc.integer({ min: 0, max: 4 }),
     perHead: fc.integer({ min: 4_000, max: 200_000 }),

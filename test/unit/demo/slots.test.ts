@@ -45,6 +45,7 @@ test("a token's share goes over all layers and heads", () => {
 
 test("formats are read by their names, means go to the nearest step of the palette", () => {
   expect([keyBits("k8v4"), valueBits("k8v4"), keyBits("k16v16"), valueBits("k16v16")]).toEqual([8, 4, 16, 16]);
+  expect([keyBits("k2v2-klt"), valueBits("k2v2-klt"), keyBits("k1.5v1"), valueBits("k1.5v1")]).toEqual([2, 2, 2, 1]);
   expect([2, 2.4, 2.5, 3.4, 3.5, 5.6, 5.7, 11.3, 11.4].map(bitStep)).toEqual([2, 2, 3, 3, 4, 4, 8, 8, 16]);
 });
 
