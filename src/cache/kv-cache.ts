@@ -29,8 +29,8 @@ export interface RowScores {
   readonly scores: (layer: number) => BufferView; // (G, stride) f32
   readonly stride: number;
   readonly queryEnergy: (layer: number) => BufferView; // (G) f32
-  /** Before the submit whose compression reads them: the next token's position. */
-  prepare?(position: number): void;
+  /** Before the submit whose compression reads them: the next token's position, and how many tokens the ring holds. */
+  prepare?(position: number, held: number): void;
   record?(recorder: Recorder, layer: number): void;
   /** Takes in the queries of the token being decoded. */
   observe?(recorder: Recorder, layer: number): void;
@@ -161,7 +161,7 @@ export class KvCache {
     if (turn) {
       const { count, firstPosition, held } = turn;
       this.#growTo(position);
-      this.#ringScores?.prepare?.(position);
+      this.#ringScores?.prepare?.(position, held);
       this.#requireRing().write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: held, now: position });
     }
     this.#tokens++;

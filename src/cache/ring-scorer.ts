@@ -4,8 +4,10 @@
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Op, Recorder } from "../gpu/recorder";
+import { normaliseScores } from "../kernels/normalise-scores";
 import { type KeyStorage, momentsLayout, type ScoringDims } from "../kernels/scoring";
 import { updateMoments } from "../kernels/update-moments";
+import type { Calibration } from "../policy/calibration";
 import type { ScoreOptions, Scorer } from "../policy/scorers/scorer";
 import { futureRotation } from "./future-rotation";
 
@@ -21,6 +23,9 @@ export interface RingBuffers {
   readonly moments: GPUBuffer;
   readonly ringSlots: number;
   readonly owner: string;
+  /** What a layer's prompt scores were multiplied by, (2, G) f32 as PromptScorer's queryEnergy; absent where they were not. */
+  readonly factors?: (layer: number) => BufferView;
+  readonly calibration?: Calibration;
   /** f32 in tests only. */
   readonly keyStorage?: KeyStorage;
 }
@@ -28,7 +33,8 @@ export interface RingBuffers {
 export class RingScorer {
   readonly importance: GPUBuffer; // (G, ringSlots) f32 of the layer last recorded; 0 past step.ringLength
   readonly #rotation: GPUBuffer; // (D/2) vec2f
-  readonly #score: readonly Op[];
+  readonly #created: GPUBuffer[] = [];
+  readonly #score: readonly (readonly Op[])[]; // by layer
   readonly #observe: readonly Op[];
 
   constructor(
@@ -38,13 +44,30 @@ export class RingScorer {
     private readonly options: ScoreOptions,
     buffers: RingBuffers,
   ) {
-    const { step, qkv, ringSlots: slots, owner, keyStorage: storage = "f16" } = buffers;
+    const { step, qkv, ringSlots: slots, owner, calibration, keyStorage: storage = "f16" } = buffers;
     const { layerBytes, floats } = momentsLayout(dims);
     this.importance = gpu.createBuffer(`${owner}.ringImportance`, dims.kvHeads * slots * 4, "scratch", { owner });
     this.#rotation = gpu.createBuffer(`${owner}.ringRotation`, dims.headSize * 4, "scratch", { owner });
     const momentsOf = (layer: number): BufferView => ({ buffer: buffers.moments, offset: layer * layerBytes, size: dims.kvHeads * floats * 4 });
-    const shared = { gpu, dims, step, slots, storage, rotation: this.#rotation, importance: this.importance, received: undefined };
-    this.#score = buffers.layers.map(({ keys, values }, layer) => scorer.ring({ ...shared, layer, keys, values, moments: momentsOf(layer) }, options));
+    const create = (part: string, floats: number, usage?: GPUBufferUsageFlags): GPUBuffer => {
+      const buffer = gpu.createBuffer(`${owner}.${part}`, floats * 4, "scratch", { owner, ...(usage ? { usage } : {}) });
+      this.#created.push(buffer);
+      return buffer;
+    };
+    const indices = create("layers", 64 * buffers.layers.length, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    gpu.write(
+      indices,
+      0,
+      Uint32Array.from({ length: 64 * buffers.layers.length }, (_, n) => (n % 64 === 0 ? n / 64 : 0)),
+    );
+    const shared = { gpu, dims, step, slots, storage, rotation: this.#rotation, importance: this.importance, received: undefined, calibration, create };
+    this.#score = buffers.layers.map(({ keys, values }, layer) => {
+      const layerIndex = { buffer: indices, offset: layer * 256, size: 16 };
+      const score = scorer.ring({ ...shared, layer, layerIndex, keys, values, moments: momentsOf(layer) }, options);
+      const factors = buffers.factors?.(layer);
+      const range = { step, slots, sinks: options.sinks };
+      return factors ? [score, normaliseScores(gpu, dims, { range, importance: this.importance, factors, first: dims.kvHeads })] : [score];
+    });
     this.#observe = buffers.layers.map((_, layer) => updateMoments(gpu, dims, { qkv, moments: momentsOf(layer), limit: MEMORY_TOKENS }));
   }
 
@@ -56,7 +79,7 @@ export class RingScorer {
 
   /** Writes importance of one layer's ring. */
   score(recorder: Recorder, layer: number): void {
-    this.#score[layer]?.record(recorder);
+    for (const op of this.#score[layer] ?? []) op.record(recorder);
   }
 
   /** Takes the current token's queries (row 0 of qkv) into the layer's moments. Optional: without it they stay the prompt's. */
@@ -67,5 +90,6 @@ export class RingScorer {
   dispose(): void {
     this.gpu.destroyBuffer(this.importance);
     this.gpu.destroyBuffer(this.#rotation);
+    for (const buffer of this.#created.splice(0)) this.gpu.destroyBuffer(buffer);
   }
 }

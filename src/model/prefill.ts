@@ -67,7 +67,7 @@ export async function prefill(
         if (index === chunks.length - 1)
           for (const { cache, scorer } of scored) {
             scorer?.finish(recorder);
-            if (scorer) recorder.copy(scorer.queryEnergy, 0, cache.buffers.statistics, energyOffset(config, layer), config.kvHeads * 4);
+            if (scorer) recorder.copy(scorer.queryEnergy, 0, cache.buffers.statistics, energyOffset(config, layer), scorer.queryEnergy.size);
             cache.recordPrompt(recorder, layer);
           }
         recorder.submit();

@@ -88,6 +88,7 @@ export class Sequence {
     this.#promptScorer = new PromptScorer(gpu, config, scorerByName(options.kind), options, {
       ...buffers,
       owner: this.cache.plan.owner,
+      normalise: this.#normalises(),
       momentsTarget: this.cache.buffers.statistics,
     });
     return this.#promptScorer;
@@ -108,19 +109,25 @@ export class Sequence {
       moments: buffers.statistics,
       ringSlots,
       owner,
+      ...(this.#normalises() && { factors: (layer) => ({ buffer: buffers.statistics, offset: energyOffset(config, layer), size: 2 * config.kvHeads * 4 }) }),
     });
     this.#ringScorer = scorer;
     return {
       scores: () => scorer.importance,
       stride: ringSlots,
       queryEnergy: (layer) => ({ buffer: buffers.statistics, offset: energyOffset(config, layer), size: config.kvHeads * 4 }),
-      prepare: (position) => {
+      prepare: (position, held) => {
         scorer.prepare(position);
-        step.write({ tokens: 1, firstPosition: position, ringLength: ringSlots });
+        step.write({ tokens: 1, firstPosition: position, context: held, ringLength: ringSlots });
       },
       record: (recorder, layer) => scorer.score(recorder, layer),
       observe: (recorder, layer) => scorer.observe(recorder, layer),
     };
+  }
+
+  /** Rate-distortion takes importance for attention, whose sum over a head's slots is 1. */
+  #normalises(): boolean {
+    return this.policy.mode === "rate-distortion" && !scorerByName(this.#requireScore().kind).mass;
   }
 
   #requireScore(): ScoreOptions {

@@ -1,7 +1,8 @@
 // calibration: what was measured once of a model, as data: bases, errors of the formats, weights of the layers. Types and lookups only.
 // Leaves to others: measuring it (src/calibrate), the codec that uses the bases (src/cache, src/kernels).
 
-import type { FormatName } from "../engine-types";
+import type { FormatName, ScoreName } from "../engine-types";
+import { EngineError } from "../errors";
 
 /** Dims as everywhere: L layers, H heads, G kv heads, D head size. Arrays are row-major in the order given. */
 export interface Calibration {
@@ -37,4 +38,13 @@ export interface Calibration {
   readonly queryDirection: Float32Array;
   /** Formats with fewer key bits than this one's are not used by this model (design 4.7); absent where every format passed. */
   readonly keyFloor?: FormatName;
+}
+
+/** For a method that reads it. Throws BAD_OPTION where the model has none. */
+export function requireCalibration(calibration: Calibration | undefined, score: ScoreName): Calibration {
+  if (calibration) return calibration;
+  throw new EngineError("BAD_OPTION", `Score ${score} needs a calibration of the model, none was given. Calibrate the model, or choose another score.`, {
+    field: "score.kind",
+    found: score,
+  });
 }

@@ -123,6 +123,7 @@ function checkScore(options: ScoreOptions): void {
   whole("score.futurePositions", options.futurePositions, 1, 1 << 20);
   whole("score.window", options.window, 1, 4096);
   whole("score.block", options.block, 1, 1024);
+  whole("score.lag", options.lag, 2, 1024);
   whole("score.seed", options.seed, 0, 2 ** 32 - 1);
   if (whole("score.pool", options.pool, 1, 255) % 2 === 0) throw bad("score.pool", options.pool, "an odd number");
   within("score.epsilon", options.epsilon, 0, 1);

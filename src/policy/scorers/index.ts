@@ -3,9 +3,17 @@
 import type { ScoreName } from "../../engine-types";
 import { ensemble } from "./ensemble";
 import { expectedAttention } from "./expected-attention";
+import { keydiff } from "./keydiff";
+import { knorm } from "./knorm";
+import { lagkv } from "./lagkv";
+import { qfilter } from "./qfilter";
+import { rkv } from "./r-kv";
+import { random } from "./random";
 import type { ScoreOptions, Scorer } from "./scorer";
+import { streamingLlm } from "./streaming-llm";
+import { valueNorm } from "./value-norm";
 
-export const SCORERS: readonly Scorer[] = [expectedAttention, ensemble];
+export const SCORERS: readonly Scorer[] = [expectedAttention, ensemble, streamingLlm, knorm, keydiff, lagkv, rkv, valueNorm, qfilter, random];
 
 /** What a method gets where neither the caller nor its own defaults say otherwise. */
 export const DEFAULTS: Omit<ScoreOptions, "kind"> = {
@@ -20,6 +28,7 @@ export const DEFAULTS: Omit<ScoreOptions, "kind"> = {
   decay: 1,
   block: 1,
   lambda: 0.1,
+  lag: 128,
   seed: 0,
 };
 
