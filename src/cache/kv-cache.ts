@@ -250,7 +250,6 @@ export class KvCache {
       attend: bindCacheAttention(gpu, geometry, {
         ...shared,
         rotated,
-        means: buffers.mean(layer),
         ring: buffers.ringRows(layer),
         pool: buffers.pool,
         units,
@@ -258,4 +257,5 @@ export class KvCache {
       merge: bindAttentionMerge(gpu, geometry, { ...shared, means: buffers.mean(layer), output, units: buffers.units }),
     };
   }
+        bases: buffers.bases(layer),
 }
