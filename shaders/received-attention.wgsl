@@ -3,7 +3,6 @@
 override H: u32;
 override G: u32;
 override D: u32;
-override REDUCE: u32; // over queries: 0 sum of the group's mean, 1 largest of any head, 2 sum of the mean's square, 3 largest of the mean
 
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<uniform> range: QueryRange;
@@ -30,15 +29,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let away = vec4u(positionOf(row)) - slots; // wraps around for hidden keys, which get nothing anyway
       let counts = (away >= vec4u(range.nearest)) & (away <= vec4u(range.farthest));
       let paid = select(vec4f(0.0), exp(logits[n] - normalizers[head * (arrayLength(&normalizers) / G) + row]), counts);
-      if (REDUCE == 1u) {
+      if (range.reduce == 1u) {
         total = max(total, paid);
         continue;
       }
       mean += paid / f32(heads);
       if ((row + 1u) % heads != 0u) { continue; }
-      if (REDUCE == 0u) { total = total * range.decay + mean; }
-      if (REDUCE == 2u) { total += mean * mean; }
-      if (REDUCE == 3u) { total = max(total, mean); }
+      if (range.reduce == 0u) { total = total * range.decay + mean; }
+      if (range.reduce == 2u) { total += mean * mean; }
+      if (range.reduce == 3u) { total = max(total, mean); }
       mean = vec4f(0.0);
     }
   }

@@ -42,13 +42,15 @@ export interface ScoreSpec {
   readonly pool?: number;
   readonly poolKind?: "max" | "mean";
   /** What counts of the attention of several queries. */
-  readonly reduce?: "mean" | "max";
+  readonly reduce?: "mean" | "max" | "sum";
   /** Weight of a query over that of the next one, above 0, at most 1. */
   readonly decay?: number;
   /** Tokens that are judged together, by the best of them. */
   readonly block?: number;
   /** Part of importance against redundancy, 0 to 1. */
   readonly lambda?: number;
+  /** Tokens of a partition (lagkv). */
+  readonly lag?: number;
   readonly seed?: number;
 }
 

@@ -7,6 +7,7 @@ struct QueryRange {
   nearest: u32,     // positions between a slot and the queries that count for it, both ends included
   farthest: u32,
   decay: f32,       // weight of a query over that of the next one
+  reduce: u32,      // over queries: 0 sum of the group's mean, 1 largest of any head, 2 sum of the mean's square, 3 largest of the mean
   quads: u32,       // D/4 again: as the bound of a loop, so that compilers do not unroll it
 }
 

@@ -181,10 +181,11 @@ export class PromptScorer implements PromptView {
       const { step, rotated: queries } = this.buffers;
       const firstQuery = this.#firstQuery(spec);
       const replayed = spec.queries === "replay";
-      const range = this.#queryRange({ firstQuery, ...(spec.followers ? { nearest: 1, farthest: spec.followers } : {}), decay: spec.decay ?? 1 });
+      const { reduce, decay = 1, followers } = spec;
+      const range = this.#queryRange({ firstQuery, reduce, decay, ...(followers ? { nearest: 1, farthest: followers } : {}) });
       const normalizers = this.#normalizers(spec);
       const received = this.create("received", dims.kvHeads * tokens, "staging");
-      const gather = receivedAttention(gpu, dims, { step, range, queries, keys, normalizers, received, reduce: spec.reduce, storage });
+      const gather = receivedAttention(gpu, dims, { step, range, queries, keys, normalizers, received, storage });
       this.addToChunks({
         begin: (recorder) => recorder.clear(received),
         record: (recorder, count, first, replay) => {

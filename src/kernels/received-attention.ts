@@ -9,9 +9,6 @@ import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
 import { BLOCK, type KeyStorage, keyLibrary, type ScoringDims } from "./scoring";
 
-/** How queries are folded, in the order of the shader's REDUCE. */
-const REDUCE = ["sum", "max", "squares", "max-of-mean"] as const;
-
 export interface ReceivedAttentionArgs {
   readonly step: GPUBuffer;
   readonly range: GPUBuffer; // createQueryRange()
@@ -19,8 +16,6 @@ export interface ReceivedAttentionArgs {
   readonly keys: BufferView; // (G, capacity, D)
   readonly normalizers: BufferView; // (G, chunk H/G) f32
   readonly received: BufferView; // (G, tokens) f32; zeros before the first chunk
-  /** Over queries. Sums and squares are of the mean over a group's heads. */
-  readonly reduce: (typeof REDUCE)[number];
   readonly storage: KeyStorage;
 }
 
@@ -31,7 +26,7 @@ export function receivedAttention(gpu: Gpu, dims: ScoringDims, args: ReceivedAtt
     name: "received-attention",
     code: [keyLibrary(args.storage), stepLib, fourSlots, chunkLogits, code],
     bindings: ["uniform", "uniform", "read", "read", "read", "write"],
-    constants: { H: heads, G: kvHeads, D: headSize, REDUCE: REDUCE.indexOf(args.reduce) },
+    constants: { H: heads, G: kvHeads, D: headSize },
   });
   const group = kernel.bind([args.step, args.range, args.queries, args.keys, args.normalizers, args.received]);
   return { record: (recorder, slots) => recorder.dispatch(kernel, group, Math.ceil(slots / BLOCK), kvHeads) };

@@ -39,6 +39,9 @@ export function createScoreParams(gpu: Gpu, owner: string, { tokens, sinks, capa
   return buffer;
 }
 
+/** How the attention of several queries is folded, in the order of QueryRange.reduce. */
+const REDUCE = ["sum", "max", "squares", "max-of-mean"] as const;
+
 /** Values of QueryRange in shaders/lib/chunk-logits.wgsl. */
 export interface QueryRange {
   /** Slots that are looked at: those of the prompt. */
@@ -52,16 +55,18 @@ export interface QueryRange {
   readonly farthest?: number;
   /** Weight of a query over that of the next one; 1 by default. */
   readonly decay?: number;
+  /** Over queries; sum by default. Sums and squares are of the mean over a group's heads. */
+  readonly reduce?: (typeof REDUCE)[number];
   readonly headSize: number;
 }
 
 /** The uniform of what is gathered of a prompt's attention, written once. */
 export function createQueryRange(gpu: Gpu, owner: string, range: QueryRange): GPUBuffer {
-  const { tokens, capacity, firstQuery, nearest = 0, farthest = 0xffffffff, decay = 1, headSize } = range;
+  const { tokens, capacity, firstQuery, nearest = 0, farthest = 0xffffffff, decay = 1, reduce = "sum", headSize } = range;
   const buffer = gpu.createBuffer(`${owner}.queryRange`, 32, "staging", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, owner });
   gpu.write(buffer, 0, new Uint32Array([tokens, capacity, firstQuery, nearest, farthest]));
   gpu.write(buffer, 20, new Float32Array([decay]));
-  gpu.write(buffer, 24, new Uint32Array([headSize / 4]));
+  gpu.write(buffer, 24, new Uint32Array([REDUCE.indexOf(reduce), headSize / 4]));
   return buffer;
 }
 

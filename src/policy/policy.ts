@@ -130,7 +130,7 @@ function checkScore(options: ScoreOptions): void {
   within("score.lambda", options.lambda, 0, 1);
   within("score.decay", options.decay, 1e-3, 1);
   if (!["max", "mean"].includes(options.poolKind)) throw bad("score.poolKind", options.poolKind, "max, mean");
-  if (!["max", "mean"].includes(options.reduce)) throw bad("score.reduce", options.reduce, "max, mean");
+  if (!["max", "mean", "sum"].includes(options.reduce)) throw bad("score.reduce", options.reduce, "max, mean, sum");
   if (typeof options.valueNorm !== "boolean") throw bad("score.valueNorm", options.valueNorm, "true, false");
 }
 

@@ -63,7 +63,7 @@ export async function gatherReceived(gpu: Gpu, given: ScoringCase, tokens: numbe
   );
 }
 
-/** Runs a prompt's chunks, and those of a replay after it, through a PromptScorer as layer 1 of 2; twice, as a second layer must not see the first. */
+/** Runs a prompt's chunks, and those of a replay after it, through a PromptScorer, as both layers of 2: the second must not see the first. */
 async function runPrompt<Result>(
   gpu: Gpu,
   given: ScoringCase,
@@ -97,7 +97,7 @@ async function runPrompt<Result>(
   });
   await gpu.kernels.ready();
   const created = gpu.objectsCreated;
-  const runChunk = (first: number, end: number): void => {
+  const runChunk = (layer: number, first: number, end: number): void => {
     const tokens = Math.min(chunk, end - first);
     step.write({ tokens, firstRow: first, firstPosition: first, keyRow: first, context: first + tokens });
     const rows = new Float32Array(tokens * width).map((_, n) =>
@@ -106,14 +106,14 @@ async function runPrompt<Result>(
     gpu.write(qkv, 0, rows);
     gpu.write(rotated, 0, Float32Array.from(given.rotated.subarray(first * H * D, (first + tokens) * H * D)));
     const recorder = gpu.record();
-    if (first === 0) scorer.begin(recorder, 1);
+    if (first === 0) scorer.begin(recorder, layer);
     scorer.gather(recorder, tokens, first, first >= promptTokens);
     if (first + tokens === T) scorer.finish(recorder);
     recorder.submit();
   };
   for (let layer = 0; layer < 2; layer++) {
-    for (let first = 0; first < promptTokens; first += chunk) runChunk(first, promptTokens);
-    for (let first = promptTokens; first < T; first += chunk) runChunk(first, T);
+    for (let first = 0; first < promptTokens; first += chunk) runChunk(layer, first, promptTokens);
+    for (let first = promptTokens; first < T; first += chunk) runChunk(layer, first, T);
   }
   if (gpu.objectsCreated !== created) throw new Error(`recording made ${gpu.objectsCreated - created} GPU objects`);
   const result = await read(scorer, target);

@@ -1,8 +1,11 @@
 // scorers: every method by its name, and the settings of those that set none.
 
 import type { ScoreName } from "../../engine-types";
+import { attentionHistory } from "./attention-history";
+import { defensive } from "./defensive";
 import { ensemble } from "./ensemble";
 import { expectedAttention } from "./expected-attention";
+import { h2o } from "./h2o";
 import { keydiff } from "./keydiff";
 import { knorm } from "./knorm";
 import { lagkv } from "./lagkv";
@@ -10,10 +13,28 @@ import { qfilter } from "./qfilter";
 import { rkv } from "./r-kv";
 import { random } from "./random";
 import type { ScoreOptions, Scorer } from "./scorer";
+import { snapkv } from "./snapkv";
 import { streamingLlm } from "./streaming-llm";
+import { tova } from "./tova";
 import { valueNorm } from "./value-norm";
 
-export const SCORERS: readonly Scorer[] = [expectedAttention, ensemble, streamingLlm, knorm, keydiff, lagkv, rkv, valueNorm, qfilter, random];
+export const SCORERS: readonly Scorer[] = [
+  expectedAttention,
+  ensemble,
+  snapkv,
+  tova,
+  h2o,
+  attentionHistory,
+  defensive,
+  streamingLlm,
+  knorm,
+  keydiff,
+  lagkv,
+  rkv,
+  valueNorm,
+  qfilter,
+  random,
+];
 
 /** What a method gets where neither the caller nor its own defaults say otherwise. */
 export const DEFAULTS: Omit<ScoreOptions, "kind"> = {

@@ -26,8 +26,8 @@ export interface ScoreOptions {
   /** Positions that share their scores, odd; 1 for none; and how. */
   readonly pool: number;
   readonly poolKind: "max" | "mean";
-  /** What counts of the attention that several queries pay: their mean or the largest. */
-  readonly reduce: "mean" | "max";
+  /** What counts of the attention that several queries pay: their mean, the largest, or their sum, whether or not they all could. */
+  readonly reduce: "mean" | "max" | "sum";
   /** Weight of a query over that of the next one, 0 to 1. */
   readonly decay: number;
   /** Tokens that are judged together, by the best of them. */

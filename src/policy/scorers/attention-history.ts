@@ -1,0 +1,25 @@
+// attention-history: AGACC's importance (seed 001, 2.2, 2.3 and 2.5). S: mean attention that a token got from the `window` queries after it, over all
+// heads of the layer and the layers so far; over P(d) = (1 + d)^-1/2, what its distance to the next token earns by itself; the best of each block of
+// `block` positions. The document leaves P, the window and the block open; P lies half way between no correction and that of even attention.
+
+import { finishScore } from "../../kernels/finish-score";
+import { layerAverage } from "../../kernels/layer-average";
+import { receivedRing, valueNorms } from "./received";
+import type { Scorer } from "./scorer";
+
+export const attentionHistory: Scorer = {
+  name: "attention-history",
+  source: "AGACC: Attention-Guided Adaptive KV Cache Compression, 2.2 to 2.5",
+  defaults: { window: 512, block: 8 },
+  ringAttention: true,
+  prompt(view, options) {
+    const { gpu, dims, params, importance, layer, tokens } = view;
+    const { window, block } = options;
+    const received = view.received({ queries: "all", reduce: "sum", followers: window });
+    const average = view.create("average", tokens);
+    view.add(layerAverage(gpu, dims, { params, layer, received, average, tokens, overLayers: true }));
+    const form = { shared: true, exposure: "followers", queries: window, distance: true, block } as const;
+    view.add(finishScore(gpu, dims, { params, received: average, importance, ...form, ...valueNorms(view, options) }));
+  },
+  ring: (view, options) => receivedRing(view, options, { shared: true, distance: true }),
+};
