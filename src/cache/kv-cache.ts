@@ -34,6 +34,10 @@ export interface RowScores {
   record?(recorder: Recorder, layer: number): void;
   /** Takes in the queries of the token being decoded. */
   observe?(recorder: Recorder, layer: number): void;
+  /** After the prompt: the position of the first token that will be decoded. */
+  begin?(position: number): void;
+  /** After the attention of the token being decoded. */
+  attended?(recorder: Recorder, layer: number): void;
 }
 
 /** Buffers of a decoding step that the cache reads and writes. */
@@ -137,6 +141,7 @@ export class KvCache {
   endPrompt(tokens: number): void {
     this.#tokens = tokens;
     this.#schedule.begin(this.#promptIntake.count);
+    this.#ringScores?.begin?.(tokens);
     this.#freePrompt();
   }
 
@@ -180,12 +185,13 @@ export class KvCache {
     }
   }
 
-  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; one more where its queries are observed. */
+  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; one more where its queries are observed or what the ring receives is counted. */
   recordAttention(recorder: Recorder, layer: number): void {
     const ops = this.#attention[layer];
     if ((this.#tokens + layer) % OBSERVED === 0) this.#ringScores?.observe?.(recorder, layer);
     ops?.attend.record(recorder);
     ops?.merge.record(recorder);
+    this.#ringScores?.attended?.(recorder, layer);
   }
 
   dispose(): void {
@@ -251,11 +257,11 @@ export class KvCache {
         ...shared,
         rotated,
         ring: buffers.ringRows(layer),
+        bases: buffers.bases(layer),
         pool: buffers.pool,
         units,
       }),
       merge: bindAttentionMerge(gpu, geometry, { ...shared, means: buffers.mean(layer), output, units: buffers.units }),
     };
   }
-        bases: buffers.bases(layer),
 }

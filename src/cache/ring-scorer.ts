@@ -26,6 +26,8 @@ export interface RingBuffers {
   /** What a layer's prompt scores were multiplied by, (2, G) f32 as PromptScorer's queryEnergy; absent where they were not. */
   readonly factors?: (layer: number) => BufferView;
   readonly calibration?: Calibration;
+  /** (G, ringSlots) f32 of a layer: mean attention from each query since a row's own; where the method asks for it. */
+  readonly received?: (layer: number) => BufferView;
   /** f32 in tests only. */
   readonly keyStorage?: KeyStorage;
 }
@@ -60,10 +62,10 @@ export class RingScorer {
       0,
       Uint32Array.from({ length: 64 * buffers.layers.length }, (_, n) => (n % 64 === 0 ? n / 64 : 0)),
     );
-    const shared = { gpu, dims, step, slots, storage, rotation: this.#rotation, importance: this.importance, received: undefined, calibration, create };
+    const shared = { gpu, dims, step, slots, storage, rotation: this.#rotation, importance: this.importance, calibration, create };
     this.#score = buffers.layers.map(({ keys, values }, layer) => {
       const layerIndex = { buffer: indices, offset: layer * 256, size: 16 };
-      const score = scorer.ring({ ...shared, layer, layerIndex, keys, values, moments: momentsOf(layer) }, options);
+      const score = scorer.ring({ ...shared, layer, layerIndex, received: buffers.received?.(layer), keys, values, moments: momentsOf(layer) }, options);
       const factors = buffers.factors?.(layer);
       const range = { step, slots, sinks: options.sinks };
       return factors ? [score, normaliseScores(gpu, dims, { range, importance: this.importance, factors, first: dims.kvHeads })] : [score];

@@ -7,9 +7,12 @@ import { KvCache, type RowScores } from "../cache/kv-cache";
 import { fullBytesPerToken } from "../cache/page-layout";
 import { type PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
 import { RingScorer } from "../cache/ring-scorer";
-import { energyOffset, statisticsBytesPerLayer } from "../cache/statistics";
+import { energyOffset, receivedOffset, statisticsBytesPerLayer } from "../cache/statistics";
 import type { CacheOptions } from "../engine-types";
+import type { BufferView } from "../gpu/kernel";
+import type { Recorder } from "../gpu/recorder";
 import { StepBuffer } from "../gpu/step";
+import { ringAttention } from "../kernels/ring-attention";
 import { layerShares } from "../policy/layer-shares";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
 import { scorerByName } from "../policy/scorers";
@@ -75,7 +78,7 @@ export class Sequence {
     const plan = planCache(gpu, config, policy, {
       tokens,
       layerShares: policy.layerShares ? layerShares(config, (bytes ?? this.fullBytes) / this.fullBytes) : Array<number>(config.layers).fill(1 / config.layers),
-      statisticsBytesPerLayer: policy.score ? statisticsBytesPerLayer(config) : 0,
+      statisticsBytesPerLayer: policy.score ? statisticsBytesPerLayer(config, this.#countsRing() ? policy.sinks + policy.ring : 0) : 0,
       owner,
       ...(bytes === undefined ? {} : { budgetBytes: bytes }),
     });
@@ -102,6 +105,7 @@ export class Sequence {
     const step = new StepBuffer(gpu, owner);
     this.#ringStep = step;
     const layers = Array.from({ length: shape.layers }, (_, layer) => ({ keys: buffers.ringKeys(layer), values: buffers.ringValues(layer) }));
+    const attention = this.#countsRing() ? this.#countRing(buffers) : undefined;
     const scorer = new RingScorer(gpu, config, scorerByName(options.kind), options, {
       step: step.buffer,
       qkv: decodeBuffers.qkv,
@@ -109,6 +113,7 @@ export class Sequence {
       moments: buffers.statistics,
       ringSlots,
       owner,
+      ...(attention && { received: attention.received }),
       ...(this.#normalises() && { factors: (layer) => ({ buffer: buffers.statistics, offset: energyOffset(config, layer), size: 2 * config.kvHeads * 4 }) }),
     });
     this.#ringScorer = scorer;
@@ -121,8 +126,32 @@ export class Sequence {
         step.write({ tokens: 1, firstPosition: position, context: held, ringLength: ringSlots });
       },
       record: (recorder, layer) => scorer.score(recorder, layer),
-      observe: (recorder, layer) => scorer.observe(recorder, layer),
+      // One dispatch a layer is enough: what counts the ring's attention does without moments that follow the text.
+      ...(attention ?? { observe: (recorder: Recorder, layer: number) => scorer.observe(recorder, layer) }),
     };
+  }
+
+  /** Keeps what the ring's rows receive from every token decoded. */
+  #countRing(buffers: CacheBuffers): Required<Pick<RowScores, "begin" | "attended">> & { readonly received: (layer: number) => BufferView } {
+    const { gpu, config, decodeBuffers } = this.transformer;
+    const { plan, info, units, partials } = buffers;
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    const begun = gpu.createBuffer(`${plan.owner}.begun`, 16, "scratch", { usage, owner: plan.owner });
+    const size = config.kvHeads * plan.ringSlots * 4;
+    const received = (layer: number): BufferView => ({ buffer: buffers.statistics, offset: receivedOffset(config, layer, plan.ringSlots), size });
+    const shared = { info, units, begun, partials, step: decodeBuffers.step, rotated: decodeBuffers.rotated };
+    const ops = Array.from({ length: plan.shape.layers }, (_, layer) =>
+      ringAttention(gpu, plan.geometry, { ...shared, ring: buffers.ringRows(layer), received: received(layer) }),
+    );
+    return {
+      received,
+      begin: (position) => gpu.write(begun, 0, new Uint32Array([position])),
+      attended: (recorder, layer) => ops[layer]?.record(recorder),
+    };
+  }
+
+  #countsRing(): boolean {
+    return scorerByName(this.#requireScore().kind).ringAttention === true;
   }
 
   /** Rate-distortion takes importance for attention, whose sum over a head's slots is 1. */

@@ -1,0 +1,45 @@
+// ring-attention: what the token being decoded pays to the ring's rows, taken into each row's mean over the queries since its own.
+// Logits are computed once more; the softmax's maximum and sum come from the partials of cache-attention. One workgroup per kv head; lane = row.
+@group(0) @binding(0) var<uniform> info: CacheInfo;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<uniform> units: vec4u;                     // x: units of a head in `partials`
+@group(0) @binding(3) var<uniform> begun: vec4u;                     // x: position of the first token decoded
+@group(0) @binding(4) var<storage, read> rotated: array<f32>;        // (H, D): queries after RoPE
+@group(0) @binding(5) var<storage, read> ring: array<u32>;           // keys first: (G, ringSlots, D/2) f16 pairs
+@group(0) @binding(6) var<storage, read> partials: array<f32>;       // (H, units, D + 2): o, m, l
+@group(0) @binding(7) var<storage, read_write> received: array<f32>; // (G, ringSlots): mean over queries and the group's heads
+
+var<workgroup> softmax: array<vec2f, GROUP>; // of every head: maximum, sum
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let head = group.x;
+  for (var h = lane; h < GROUP; h += WG) {
+    let base = (head * GROUP + h) * units.x * (D + 2u) + D;
+    var most = -1e30;
+    for (var u = 0u; u < units.x; u++) { most = max(most, partials[base + u * (D + 2u)]); }
+    var sum = 0.0;
+    for (var u = 0u; u < units.x; u++) { sum += exp(partials[base + u * (D + 2u)] - most) * partials[base + u * (D + 2u) + 1u]; }
+    softmax[h] = vec2f(most, sum);
+  }
+  workgroupBarrier();
+  let length = info.ringSlots - info.sinks;
+  for (var row = info.sinks + lane; row < info.ringSlots; row += WG) {
+    let age = (step.firstPosition + length - (row - info.sinks)) % length; // of the row's token; 0 is the one being decoded
+    if (step.firstPosition < info.sinks + age) { continue; }             // no token yet
+    var dots = array<f32, GROUP>();
+    for (var i = 0u; i < info.headSize / 2u; i++) {
+      let k = unpack2x16float(ring[(head * info.ringSlots + row) * (D / 2u) + i]);
+      for (var h = 0u; h < GROUP; h++) {
+        let at = (head * GROUP + h) * D + 2u * i;
+        dots[h] += dot(k, vec2f(rotated[at], rotated[at + 1u]));
+      }
+    }
+    var paid = 0.0;
+    for (var h = 0u; h < GROUP; h++) { paid += exp(dots[h] * inverseSqrt(f32(D)) - softmax[h].x) / softmax[h].y / f32(GROUP); }
+    let queries = min(age, step.firstPosition - begun.x) + 1u;
+    let at = head * info.ringSlots + row;
+    let before = select(received[at], 0.0, queries == 1u); // of the token that the row held before
+    received[at] = before + (paid - before) / f32(queries);
+  }
+}
