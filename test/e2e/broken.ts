@@ -4,7 +4,7 @@
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
-import type { BrowserContext, Page, Worker } from "playwright";
+import type { BrowserContext, Locator, Page, Worker } from "playwright";
 import { inject } from "vitest";
 import { readHeader } from "../../src/load/gguf";
 import { sourceOf } from "../unit/load/make-gguf";
@@ -72,14 +72,39 @@ export function engineWorker(page: Page): Worker {
   return worker;
 }
 
-/** Destroys the device a moment after it is used next: in the middle of a run. */
-export async function loseDeviceWhileRunning(page: Page): Promise<void> {
-  await engineWorker(page).evaluate(() => {
+/** What happens to the device a moment after it is used next, in the middle of a run. The error of a full memory is told by hand: the driver here never runs out. */
+export async function whileRunning(page: Page, mishap: "lost device" | "out of memory"): Promise<void> {
+  await engineWorker(page).evaluate((what) => {
     const { createCommandEncoder } = GPUDevice.prototype;
     GPUDevice.prototype.createCommandEncoder = function (this: GPUDevice, ...options) {
       GPUDevice.prototype.createCommandEncoder = createCommandEncoder;
-      setTimeout(() => this.destroy(), 100);
+      const error = new GPUOutOfMemoryError("Not enough memory left.");
+      const happen = (): unknown => (what === "lost device" ? this.destroy() : this.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error })));
+      setTimeout(happen, 100);
       return createCommandEncoder.apply(this, options);
+    };
+  }, mishap);
+}
+
+/** How a text stands on the screen: whether its middle is covered, whether all of it fits, and its contrast (WCAG 2.2). */
+export async function look(text: Locator): Promise<{ uncovered: boolean; fits: boolean; contrast: number }> {
+  return text.evaluate((element) => {
+    const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const luminance = (colour: string): number => {
+      if (!pen) return Number.NaN;
+      pen.fillStyle = colour;
+      pen.fillRect(0, 0, 1, 1);
+      const [r = 0, g = 0, b = 0] = [...pen.getImageData(0, 0, 1, 1).data].map((byte) => (byte <= 10 ? byte / 3294.6 : ((byte / 255 + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const backed = element.closest(".error-card") ?? element;
+    const [dark = 0, light = 0] = [luminance(getComputedStyle(element).color), luminance(getComputedStyle(backed).backgroundColor)].sort((a, b) => a - b);
+    const { left, right, top, bottom } = element.getBoundingClientRect();
+    const inside = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    return {
+      uncovered: inside !== null && element.contains(inside),
+      fits: element.scrollWidth <= element.clientWidth || element.clientWidth === 0,
+      contrast: (light + 0.05) / (dark + 0.05),
     };
   });
 }
