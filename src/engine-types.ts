@@ -54,11 +54,25 @@ export interface ScoreSpec {
   readonly seed?: number;
 }
 
+/** Who gets how much: every layer the same, shares from the model's own table, PyramidKV's line, a table of one's own, or layers weighed against each other. */
+export interface BudgetSpec {
+  readonly kind: "uniform" | "ada" | "shares" | "pyramid" | "table" | "global";
+  /** Heads of a layer get the same (default for uniform), or compete (AdaKV; default for the others). */
+  readonly heads?: "uniform" | "ada";
+  /** Part of a layer that is divided evenly before its heads compete. */
+  readonly safeguard?: number;
+  /** pyramid: the last layer's slots are this many times fewer than the mean. */
+  readonly beta?: number;
+  /** table: the layers' parts, one a layer, of any sum. */
+  readonly table?: readonly number[];
+  /** global: most times its equal share that one layer may hold. */
+  readonly slack?: number;
+}
+
 /** Four independent choices (design: score, budget, precision, schedule), all optional but `precision`. */
 export interface PolicySpec {
   readonly score?: ScoreSpec;
-  /** Who gets how much: every head the same, heads of a layer compete (AdaKV, safeguard 0.2), or layers get shares from a table and heads compete. */
-  readonly budget?: { readonly kind: "uniform" | "ada" | "shares"; readonly safeguard?: number };
+  readonly budget?: BudgetSpec;
   readonly precision: {
     readonly kind: "evict-only" | "uniform" | "tiers" | "rate-distortion";
     readonly format?: FormatName;

@@ -298,8 +298,8 @@ function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
     u32(at + 8, ...keyWordsOf(format, plan.shape.headSize));
   });
   const mode = { static: 0, tiers: 1, "rate-distortion": 2 }[policy.mode];
-  u32(FIRST_NUMBER, policy.formats.length, mode, policy.perHead ? 1 : 0);
-  f32(FIRST_NUMBER + 3, policy.safeguard);
+  u32(FIRST_NUMBER, policy.formats.length, mode, policy.budget.perHead ? 1 : 0);
+  f32(FIRST_NUMBER + 3, policy.budget.safeguard);
   u32(FIRST_NUMBER + 4, policy.sinks, plan.ringSlots, plan.layout.pageWords, policy.pinned.length);
   f32(FIRST_NUMBER + 8, policy.kappa, policy.power);
   u32(FIRST_NUMBER + 10, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);

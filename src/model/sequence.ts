@@ -13,7 +13,7 @@ import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
 import { StepBuffer } from "../gpu/step";
 import { ringAttention } from "../kernels/ring-attention";
-import { layerShares } from "../policy/layer-shares";
+import { sharesOf } from "../policy/budgets";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
 import { scorerByName } from "../policy/scorers";
 import type { ScoreOptions } from "../policy/scorers/scorer";
@@ -77,7 +77,7 @@ export class Sequence {
     const { gpu, config } = transformer;
     const plan = planCache(gpu, config, policy, {
       tokens,
-      layerShares: policy.layerShares ? layerShares(config, (bytes ?? this.fullBytes) / this.fullBytes) : Array<number>(config.layers).fill(1 / config.layers),
+      layerShares: sharesOf(policy.budget, config, { ratio: (bytes ?? this.fullBytes) / this.fullBytes, tokens, window: policy.sinks + policy.ring }),
       statisticsBytesPerLayer: policy.score ? statisticsBytesPerLayer(config, this.#countsRing() ? policy.sinks + policy.ring : 0) : 0,
       owner,
       ...(bytes === undefined ? {} : { budgetBytes: bytes }),

@@ -4,6 +4,8 @@
 import { FORMATS, type Format, formatByName } from "../cache/formats";
 import type { Budget, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
+import { type BudgetRule, resolveBudget } from "./budgets";
+import { bad, whole, within } from "./checks";
 import { PRESET_NAMES, PRESETS } from "./presets";
 import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
 import type { ScoreOptions } from "./scorers/scorer";
@@ -13,12 +15,8 @@ export interface Policy {
   readonly name: string;
   /** Absent where nothing is judged. */
   readonly score?: ScoreOptions;
-  /** Heads have thresholds of their own (uniform), or compete within a layer. */
-  readonly perHead: boolean;
-  /** Part of a layer's pages that is divided evenly before heads compete (AdaKV). */
-  readonly safeguard: number;
-  /** Layers get shares from a table (models/layer-shares.ts), else equal ones. */
-  readonly layerShares: boolean;
+  /** Who gets how much. */
+  readonly budget: BudgetRule;
   readonly mode: "static" | "tiers" | "rate-distortion";
   /** By rising bytes. */
   readonly formats: readonly Format[];
@@ -56,14 +54,10 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full"): Policy 
   if (!mode) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
   const formats = resolveFormats(spec, format);
   const score = resolveScore(spec, mode);
-  const budget = spec.budget?.kind ?? "ada";
-  if (!["uniform", "ada", "shares"].includes(budget)) throw bad("budget.kind", budget, "uniform, ada, shares");
   return {
     name: typeof policy === "string" ? policy : kind,
     ...(score ? { score } : {}),
-    perHead: budget === "uniform",
-    safeguard: within("budget.safeguard", spec.budget?.safeguard ?? (mode === "tiers" ? 0.2 : 0), 0, 1),
-    layerShares: budget === "shares",
+    budget: resolveBudget(spec.budget, mode),
     mode,
     formats,
     thresholds: resolveThresholds(spec, formats.length),
@@ -142,18 +136,4 @@ function resolvePinned(spec: PolicySpec): (readonly [number, number])[] {
     if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && end > start))
       throw bad("pinned", `[${start}, ${end})`, "whole positions, start before end");
   return [...spans];
-}
-
-function whole(field: string, value: number, least: number, most: number): number {
-  if (!Number.isInteger(value)) throw bad(field, value, `a whole number from ${least} to ${most}`);
-  return within(field, value, least, most);
-}
-
-function within(field: string, value: number, least: number, most: number): number {
-  if (!(value >= least && value <= most)) throw bad(field, value, `${least} to ${most}`);
-  return value;
-}
-
-function bad(field: string, found: unknown, expected: string): EngineError {
-  return new EngineError("BAD_OPTION", `Option ${field} is ${JSON.stringify(found)}. Allowed: ${expected}.`, { field, found, expected });
 }

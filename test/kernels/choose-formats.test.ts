@@ -136,7 +136,7 @@ function ruleOf({ policy, cache }: CacheBench): Rule {
   if (policy.mode === "static") throw new Error("A static policy chooses nothing.");
   const { slotsPerPage, pageBytes } = cache.plan.layout;
   const calibrated = policy.formats.some(({ basis }) => basis === "klt");
-  return { ...policy, mode: policy.mode, slotsPerPage, pageBytes, ...(calibrated && { calibration }) };
+  return { ...policy, ...policy.budget, mode: policy.mode, slotsPerPage, pageBytes, ...(calibrated && { calibration }) };
 }
 
 /** What the twin knows of a head's slots that went into pages: the `count` positions after the sinks. */

@@ -28,8 +28,7 @@ describe("presets", () => {
   test("expected-attention is kvpress's: value norm, safeguard of AdaKV, sinks kept", () => {
     expect(resolvePolicy("expected-attention")).toMatchObject({
       mode: "tiers",
-      safeguard: 0.2,
-      perHead: false,
+      budget: { kind: "ada", safeguard: 0.2, perHead: false },
       sinks: 4,
       score: { kind: "expected-attention", valueNorm: true, epsilon: 0.01 },
     });
@@ -38,8 +37,7 @@ describe("presets", () => {
   test("rate-distortion is methods 10.3's rule: layer shares, no safeguard, the value's energy in the cost alone", () => {
     expect(resolvePolicy("rate-distortion")).toMatchObject({
       mode: "rate-distortion",
-      layerShares: true,
-      safeguard: 0,
+      budget: { kind: "shares", safeguard: 0, perHead: false },
       kappa: 0.3,
       power: 1.2,
       score: { kind: "ensemble", valueNorm: false },
