@@ -61,12 +61,12 @@ export function cellKey({ model, code }: CellOrigin, candidate: Candidate, sampl
   return sha256(JSON.stringify([model, code, resolvePolicy(candidate.options.policy), candidate.options.budget ?? null, ids, from, values, compare]));
 }
 
-/** SHA-256 of everything a result can depend on but the model: the engine, its shaders, the measured shares. */
+/** SHA-256 of everything a result can depend on but the model: the engine, its shaders, measured shares and calibrations. */
 export function codeHash(folder = root): string {
   const hash = createHash("sha256");
   for (const part of ["src", "shaders", "models"])
     for (const name of readdirSync(join(folder, part), { recursive: true, encoding: "utf8" }).sort())
-      if (/\.(ts|wgsl)$/.test(name)) hash.update(`${part}/${name}\n`).update(readFileSync(join(folder, part, name)));
+      if (/\.(ts|wgsl|calibration)$/.test(name)) hash.update(`${part}/${name}\n`).update(readFileSync(join(folder, part, name)));
   return hash.digest("hex");
 }
 

@@ -1,6 +1,6 @@
 // run: the command with a made-up engine: what is measured, what is kept, that a killed run goes on, what is printed and refused.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -170,7 +170,16 @@ test("help", async () => {
   expect(out).toContain("kv-retrieval");
 });
 
-test("the code's hash is of what runs: another shader, another hash", () => {
-  expect(codeHash()).toMatch(/^[0-9a-f]{64}$/);
+test("the code's hash is of what runs: another shader or calibration, another hash; other files are nothing to it", () => {
+  for (const part of ["src/gpu", "shaders", "models"]) mkdirSync(join(folder, part), { recursive: true });
+  const hashes = ["src/gpu/a.ts", "shaders/b.wgsl", "models/c.calibration"].map((name) => {
+    writeFileSync(join(folder, name), name);
+    return codeHash(folder);
+  });
+  expect(new Set(hashes).size).toBe(3);
+  writeFileSync(join(folder, "models/notes.md"), "notes");
+  expect(codeHash(folder)).toBe(hashes[2]);
+  writeFileSync(join(folder, "shaders/b.wgsl"), "other");
+  expect(hashes).not.toContain(codeHash(folder));
   expect(codeHash()).toBe(codeHash());
 });
