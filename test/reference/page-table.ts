@@ -75,10 +75,18 @@ export function meansOf({ plan, tables }: CacheWords, layer: number, head: numbe
   return [pairs(tables, at, 1, D / 2), pairs(tables, at + D / 2, 1, D / 2)];
 }
 
-/** A head's calibrated basis as it stands in the buffer, rounded to f16. */
-export function foldedOf({ plan, bases = new Uint32Array() }: CacheWords, layer: number, head: number): Folded {
-  return unpackBases(bases, plan.shape, layer, head);
+/** A head's calibrated basis as it stands in the buffer, rounded to f16. Unpacked once. */
+export function foldedOf(words: CacheWords, layer: number, head: number): Folded {
+  const { plan, bases = new Uint32Array() } = words;
+  const known = unpacked.get(words) ?? new Map<number, Folded>();
+  unpacked.set(words, known);
+  const index = layer * plan.shape.kvHeads + head;
+  const folded = known.get(index) ?? unpackBases(bases, plan.shape, layer, head);
+  known.set(index, folded);
+  return folded;
 }
+
+const unpacked = new WeakMap<CacheWords, Map<number, Folded>>();
 
 /** Per layer, padded to 64 words: matrices (G, 2, D, D/2), the query's transposed; then (G, 2, 4) f32, energies and lengths. */
 export function unpackBases(words: Uint32Array, { kvHeads, headSize: D }: { kvHeads: number; headSize: number }, layer: number, head: number): Folded {

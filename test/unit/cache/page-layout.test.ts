@@ -1,5 +1,6 @@
 // page-layout: the byte formula: slots and pages for every head size, and that a budget is never exceeded and nearly used up.
 
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FORMATS, formatByName, scaleWords, slotWords } from "../../../src/cache/formats";
@@ -11,6 +12,12 @@ test("words of a slot: codes, scales, and one word of position and importance", 
   expect(FORMATS.map(({ name }) => words(name, 32))).toEqual([33, 19, 15, 11, 9, 7, 6, 6, 6, 5]);
   expect(FORMATS.map(scaleWords)).toEqual([0, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
   for (const D of [16, 32, 64, 80, 96, 128, 256]) for (const format of FORMATS) expect(Number.isInteger(slotWords(format, D))).toBe(true);
+});
+
+test("a policy may list every format: the shaders have room for them", () => {
+  const text = (name: string): string => readFileSync(new URL(`../../../shaders/${name}.wgsl`, import.meta.url), "utf8");
+  expect(Number(/array<Format, (\d+)>/.exec(text("lib/cache"))?.[1])).toBe(FORMATS.length);
+  expect(Number(/const OPTIONS = (\d+)u/.exec(text("choose-formats"))?.[1])).toBe(FORMATS.length + 1); // and dropped
 });
 
 test("bytes of a token in the full cache: SmolLM2-135M", () => {
