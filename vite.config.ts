@@ -8,7 +8,10 @@ import sirv from "sirv";
 import { type Connect, defineConfig, type Plugin } from "vite";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const modelFiles = /\.(gguf|json)$/;
+const modelFiles = /\.(gguf|json|calibration)$/;
+
+/** What a build carries: the bundled model, and what is known of every model of the catalogue. */
+const bundled = { tiny: /\.gguf$/, calibrations: /\.calibration$/ } as const;
 
 export default defineConfig({
   root: join(here, "demo"),
@@ -39,10 +42,11 @@ function serveModels(): Plugin {
     configurePreviewServer: (server) => void server.middlewares.use("/models", middleware),
     async writeBundle(output) {
       if (!output.dir) return;
-      const target = join(output.dir, "models", "tiny");
-      await mkdir(target, { recursive: true });
-      for (const name of await readdir(join(here, "models", "tiny")))
-        if (name.endsWith(".gguf")) await cp(join(here, "models", "tiny", name), join(target, name));
+      for (const [folder, files] of Object.entries(bundled)) {
+        const target = join(output.dir, "models", folder);
+        await mkdir(target, { recursive: true });
+        for (const name of await readdir(join(here, "models", folder))) if (files.test(name)) await cp(join(here, "models", folder, name), join(target, name));
+      }
     },
   };
 }

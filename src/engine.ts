@@ -2,6 +2,9 @@
 // Leaves everything else to the folders it names.
 
 import { findModel } from "../models/catalog";
+import { createBases } from "./cache/bases";
+import { calibrate } from "./calibrate/calibrate";
+import { calibrationStore, findCalibration, keepCalibration, pageFiles, type ReadFile } from "./calibrate/find";
 import type {
   CacheOptions,
   Engine,
@@ -15,7 +18,7 @@ import type {
   ScoreEvent,
   ScoreRequest,
 } from "./engine-types";
-import { EngineError, throwIfAborted } from "./errors";
+import { EngineError, isEngineError, throwIfAborted } from "./errors";
 import { generate } from "./generate/generate";
 import { encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
@@ -26,6 +29,7 @@ import { type ByteSource, blobSource, urlSource } from "./load/byte-source";
 import { download, downloadRequest } from "./load/download";
 import { type LoadedModel, loadModel } from "./load/load-model";
 import { Transformer } from "./model/transformer";
+import type { Calibration } from "./policy/calibration";
 import { ChatTemplate } from "./text/chat-template";
 import { detokenize } from "./text/text-stream";
 import { Tokenizer } from "./text/tokenizer";
@@ -36,6 +40,8 @@ export interface Environment {
   readonly gpu?: GPU;
   /** Opens sources a page cannot: paths, and catalogue names from disk. */
   readonly open?: (source: ModelSource, request: LoadRequest) => Promise<ByteSource>;
+  /** Reads files of models/, by their path from the folder that holds it. Default: over HTTP, beside the page. */
+  readonly read?: ReadFile;
 }
 
 /** An engine in the caller's own thread: has what tools need beyond the public interface. */
@@ -70,9 +76,12 @@ export async function load(request: LoadRequest, environment: Environment = {}):
     });
     const transformer = new Transformer(gpu, model.config, model.weights, Math.min(request.context ?? DEFAULT_CONTEXT, model.config.context));
     await gpu.idle(); // weights that did not arrive are told here
+    const runtime = createRuntime(model, transformer);
+    const calibration = await calibrationOf(runtime, model.sha256 ?? "", request, environment);
+    if (calibration) transformer.codec = { calibration, bases: createBases(gpu, calibration) };
     await warmUp(transformer, (done, total) => request.onProgress?.({ phase: "compile", done, total }));
     throwIfAborted(request.signal);
-    return new LocalEngine(gpu, model, transformer, name, performance.now() - started);
+    return new LocalEngine(gpu, model, runtime, name, performance.now() - started);
   } catch (error) {
     gpu.dispose();
     throw error;
@@ -118,32 +127,62 @@ function identity(request: LoadRequest, source: ByteSource): { name: string; sha
   return { name: source.name, ...("url" in request && request.sha256 !== undefined ? { sha256: request.sha256 } : {}) };
 }
 
+function createRuntime(model: LoadedModel, transformer: Transformer): Runtime {
+  const tokenizer = new Tokenizer(model.tokenizer);
+  let template: ChatTemplate | undefined;
+  return {
+    transformer,
+    tokenizer,
+    context: transformer.context,
+    template: () => {
+      template ??= new ChatTemplate(model.tokenizer.chatTemplate, tokenizer);
+      return template;
+    },
+  };
+}
+
+/**
+ * What is known of the model, else measured now where that takes seconds: on hardware adapters. A model runs without, too, so that only an
+ * abort and a lost device end a load here.
+ */
+async function calibrationOf(runtime: Runtime, sha256: string, request: LoadRequest, environment: Environment): Promise<Calibration | undefined> {
+  if (request.calibration === false) return undefined;
+  const { gpu } = runtime.transformer;
+  const { signal, onProgress } = request;
+  const inPage = environment.read === undefined;
+  const base = request.base ?? globalThis.document?.baseURI ?? globalThis.location?.href;
+  const store = inPage ? await calibrationStore() : undefined;
+  try {
+    const known = await findCalibration(sha256, environment.read ?? pageFiles(base), store);
+    if (known || gpu.software) return known;
+    const made = await calibrate(runtime, {
+      model: sha256,
+      ...(signal && { signal }),
+      onProgress: ({ done, total }) => onProgress?.({ phase: "calibrate", done, total }),
+    });
+    if (store) await keepCalibration(made, store);
+    return made;
+  } catch (error) {
+    if (!isEngineError(error) || error.code === "ABORTED" || error.code === "DEVICE_LOST") throw error;
+    return undefined;
+  }
+}
+
 /** The engine in the thread that loaded it. */
 class LocalEngine implements ToolEngine {
   readonly info: EngineInfo;
-  readonly #runtime: Runtime;
   #disposed = false;
   #running = 0;
 
   constructor(
     private readonly gpu: Gpu,
     private readonly model: LoadedModel,
-    private readonly transformer: Transformer,
+    private readonly runtime: Runtime,
     name: string,
     loadMs: number,
   ) {
     const { config } = model;
-    const tokenizer = new Tokenizer(model.tokenizer);
-    let template: ChatTemplate | undefined;
-    this.#runtime = {
-      transformer,
-      tokenizer,
-      context: transformer.context,
-      template: () => {
-        template ??= new ChatTemplate(model.tokenizer.chatTemplate, tokenizer);
-        return template;
-      },
-    };
+    const { transformer } = runtime;
     this.info = {
       model: {
         name,
@@ -169,18 +208,18 @@ class LocalEngine implements ToolEngine {
   }
 
   async *generate(request: GenerateRequest): AsyncIterable<GenerateEvent> {
-    yield* this.#run(() => generate(this.#runtime, request));
+    yield* this.#run(() => generate(this.runtime, request));
   }
 
   async *score(request: ScoreRequest): AsyncIterable<ScoreEvent> {
-    yield* this.#run(() => score(this.#runtime, request));
+    yield* this.#run(() => score(this.runtime, request));
   }
 
   async scoreMany(request: ScoreManyRequest): ReturnType<ToolEngine["scoreMany"]> {
     this.#check();
     if (this.#running++ === 0) this.gpu.ledger.resetPeak();
     try {
-      return await scoreMany(this.#runtime, request);
+      return await scoreMany(this.runtime, request);
     } finally {
       this.#running--;
     }
@@ -188,17 +227,17 @@ class LocalEngine implements ToolEngine {
 
   async checkCaches(caches: readonly CacheOptions[], tokens: number): Promise<void> {
     this.#check();
-    checkCaches(this.transformer, caches, tokens);
+    checkCaches(this.runtime.transformer, caches, tokens);
   }
 
   async tokenize(prompt: Prompt): Promise<number[]> {
     this.#check();
-    return encodePrompt(this.#runtime, prompt);
+    return encodePrompt(this.runtime, prompt);
   }
 
   async detokenize(ids: readonly number[]): Promise<string[]> {
     this.#check();
-    return detokenize(this.#runtime.tokenizer, ids);
+    return detokenize(this.runtime.tokenizer, ids);
   }
 
   async memory(): Promise<MemoryReport> {
@@ -213,7 +252,7 @@ class LocalEngine implements ToolEngine {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.transformer.dispose();
+    this.runtime.transformer.dispose();
     this.model.dispose();
     this.gpu.dispose();
   }

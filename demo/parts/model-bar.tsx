@@ -48,12 +48,15 @@ function ModelState() {
   );
 }
 
-const PHASES = ["download", "verify", "upload", "compile"] as const;
+const PHASES = ["download", "verify", "upload", "calibrate", "compile"] as const;
+
+/** What a phase counts, where that is not bytes. */
+const UNITS: Readonly<Record<string, string>> = { calibrate: "steps", compile: "kernels" };
 
 function LoadingState({ title, progress }: { title: string; progress: Progress | undefined }) {
   const at = progress ? PHASES.indexOf(progress.phase as (typeof PHASES)[number]) : -1;
-  const bytes = progress && progress.phase !== "compile";
-  const unit = (value: number): string => (bytes ? formatDownload(value) : formatCount(value));
+  const counted = progress && UNITS[progress.phase];
+  const unit = (value: number): string => (counted ? formatCount(value) : formatDownload(value));
   return (
     <div class="loading">
       <p class="model-name" role="status">
@@ -68,7 +71,7 @@ function LoadingState({ title, progress }: { title: string; progress: Progress |
       </ol>
       <progress value={progress?.done ?? 0} max={progress?.total || 1} aria-label={progress?.phase ?? "starting"} />
       <p class="muted figures">
-        {progress ? `${unit(progress.done)} of ${unit(progress.total)}${bytes ? "" : " kernels"}` : "starting the worker"}
+        {progress ? `${unit(progress.done)} of ${unit(progress.total)}${counted ? ` ${counted}` : ""}` : "starting the worker"}
         <button type="button" class="quiet" onClick={cancelLoading}>
           Cancel
         </button>

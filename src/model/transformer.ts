@@ -1,6 +1,7 @@
 // transformer: the forward pass of llama and qwen2, written out: which kernel reads what, for a prompt's chunks and for one token.
 // Leaves to others: the order of layers and chunks (prefill), the cache's attention and the loop (decoder), the maths (kernels).
 
+import type { Codec } from "../cache/bases";
 import type { DecodeBuffers } from "../cache/kv-cache";
 import type { PromptBuffers } from "../cache/prompt-scorer";
 import type { Gpu } from "../gpu/device";
@@ -10,6 +11,7 @@ import { StepBuffer } from "../gpu/step";
 import { bindEmbed } from "../kernels/embed";
 import { bindMatmul } from "../kernels/matmul";
 import { bindMatvec, squaresOf } from "../kernels/matvec";
+import { outputGram } from "../kernels/output-gram";
 import { bindPrefillAttention } from "../kernels/prefill-attention";
 import type { NormIn, NormOut } from "../kernels/product";
 import { bindRmsNorm } from "../kernels/rms-norm";
@@ -45,7 +47,7 @@ interface NormsOnTheWay {
 export interface PromptOps {
   readonly hidden: GPUBuffer; // (capacity, hidden) f32
   readonly staging: { readonly rows: GPUBuffer; readonly capacity: number; readonly planeWords: number };
-  readonly scoreBuffers: Pick<PromptBuffers, "step" | "qkv" | "rotated" | "keys" | "values" | "capacity">;
+  readonly scoreBuffers: Pick<PromptBuffers, "step" | "qkv" | "rotated" | "keys" | "values" | "capacity" | "outputGrams">;
   /** Embedding (layer 0), norm, projections, RoPE: keys and values of the chunk stand in the staging buffer afterwards. */
   recordKeys(recorder: Recorder, layer: number, tokens: number): void;
   /** Attention over the staging buffer, output projection, feed-forward; `afterAttention` may read `hidden` in between. */
@@ -57,6 +59,8 @@ export interface PromptOps {
 
 export class Transformer {
   readonly chunk: number;
+  /** What was measured of the model, with its bases on the GPU; its caches use it. */
+  codec: Codec | undefined;
   readonly step: StepBuffer;
   readonly logits: GPUBuffer; // (V) f32
   /** The hidden state of a token being decoded: (1, hidden) f32. */
@@ -69,6 +73,7 @@ export class Transformer {
   readonly #rope: GPUBuffer; // (context, D/2) vec2f: cos, sin
   readonly #squares: GPUBuffer; // sums of squares of the hidden state, after attention and after each layer
   readonly #decode: readonly LayerOps[];
+  #grams: ReturnType<Transformer["outputGrams"]> | undefined;
   #sequences = 0;
   #prompts = 0;
 
@@ -94,6 +99,12 @@ export class Transformer {
     this.#squares = make("squares", (2 * config.layers * this.#squaresStride()) / 4);
     this.#decode = weights.layers.map((layer, index) => this.#bindLayer(layer, this.hidden, bindMatvec, this.#normsOnTheWay(index)));
     this.bindHead(this.logits); // compiles the head with everything else
+  }
+
+  /** W_o^T W_o of every layer, (L, G, D, D) f32: made when first asked for, filled by the first prompt that records it. */
+  outputGrams(): { readonly buffer: GPUBuffer; record(recorder: Recorder): void } {
+    this.#grams ??= this.#bindGrams();
+    return this.#grams;
   }
 
   /** A name for the next sequence, under which the byte ledger keeps its buffers. */
@@ -204,7 +215,7 @@ export class Transformer {
     return {
       hidden,
       staging: { rows, capacity, planeWords },
-      scoreBuffers: { step, qkv: this.#qkv, rotated: this.#rotated, keys, values, capacity },
+      scoreBuffers: { step, qkv: this.#qkv, rotated: this.#rotated, keys, values, capacity, outputGrams: () => this.outputGrams() },
       recordKeys(recorder, layer, tokens) {
         if (layer === 0) embed.record(recorder, tokens);
         for (const op of layers[layer]?.keys ?? []) op.record(recorder, tokens);
@@ -222,6 +233,22 @@ export class Transformer {
         toLogits.record(recorder, 1);
       },
       dispose: () => gpu.destroyOwned(owner),
+    };
+  }
+
+  #bindGrams(): { readonly buffer: GPUBuffer; record(recorder: Recorder): void } {
+    const { gpu, config, weights } = this;
+    const { kvHeads, headSize } = config;
+    const stride = kvHeads * headSize * headSize * 4; // a multiple of 256, as bindings want, with head sizes in steps of 32
+    const buffer = gpu.createBuffer("Transformer.outputGrams", weights.layers.length * stride, "scratch");
+    const ops = weights.layers.map(({ attentionOutput: output }, layer) =>
+      outputGram(gpu, config, { output, gram: { buffer, offset: layer * stride, size: stride }, owner: "Transformer" }),
+    );
+    return {
+      buffer,
+      record: (recorder) => {
+        for (const op of ops.splice(0)) op.record(recorder);
+      },
     };
   }
 

@@ -1,5 +1,7 @@
 // load-in-node: the engine with Dawn under it and models from disk, fetched first if the catalogue knows them and they are not here.
 
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { load, type ToolEngine } from "../engine";
 import type { LoadRequest, ModelSource } from "../engine-types";
 import { type ByteSource, blobSource, urlSource } from "../load/byte-source";
@@ -17,5 +19,13 @@ export async function loadInNode(request: LoadRequest): Promise<ToolEngine> {
     if ("url" in source) return urlSource(source.url, signal && { signal });
     return fileSource(await fetchModel(source.model, { say, ...(signal && { signal }), ...(onProgress && { onProgress }) }));
   }
-  return load(request, { gpu: await nodeGpu(), open });
+  return load(request, { gpu: await nodeGpu(), open, read: readBundled });
+}
+
+/** A file of models/, from disk. */
+async function readBundled(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  return readFile(fileURLToPath(new URL(`../../${path}`, import.meta.url))).then(
+    (bytes) => new Uint8Array(bytes),
+    () => undefined,
+  );
 }

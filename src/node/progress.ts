@@ -25,7 +25,13 @@ export function progressPrinter(write: (text: string) => void, terminal: boolean
 function describe({ phase, done, total }: Progress): string {
   const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
   const amount =
-    phase === "compile" ? `${done}/${total} kernels` : phase === "prefill" ? `${done}/${total} layer tokens` : `${megabytes(done)}/${megabytes(total)} MB`;
+    phase === "compile"
+      ? `${done}/${total} kernels`
+      : phase === "calibrate"
+        ? `${done}/${total} steps`
+        : phase === "prefill"
+          ? `${done}/${total} layer tokens`
+          : `${megabytes(done)}/${megabytes(total)} MB`;
   return `${phase} ${percent} % (${amount})`;
 }
 
