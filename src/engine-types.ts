@@ -98,8 +98,8 @@ export interface ChatMessage {
 export type Prompt = { readonly text: string } | { readonly ids: readonly number[] } | { readonly messages: readonly ChatMessage[] };
 
 export interface Progress {
-  readonly phase: "download" | "verify" | "upload" | "compile" | "prefill";
-  /** Bytes for download, verify and upload; kernels for compile; (layer, token) pairs for prefill. */
+  readonly phase: "download" | "verify" | "upload" | "calibrate" | "compile" | "prefill";
+  /** Bytes for download, verify and upload; steps for calibrate; kernels for compile; (layer, token) pairs for prefill. */
   readonly done: number;
   readonly total: number;
 }
@@ -260,6 +260,8 @@ export type LoadRequest = ModelSource &
   RunOptions & {
     /** Features not to use although the adapter has them. */
     readonly without?: readonly ("shader-f16" | "subgroups")[];
+    /** False: run without what is known of the model's cache (npm run calibrate): no calibrated formats, shares or scores. */
+    readonly calibration?: boolean;
     /** Positions to prepare for; default the model's own, at most 8,192. */
     readonly context?: number;
     /** Address beside which models/ lies; default the page's own. */
