@@ -230,6 +230,8 @@ describe("critical", () => {
     expect(keepSet(critical(base, weights, { keep: 4 }, one), 0, 4, one)).toEqual([0, 1, 2, 5]);
     expect(keepSet(critical(base, weights, { keep: 4, first: 1 }, one), 0, 4, one)).toEqual([0, 1, 2, 3]);
     expect(keepSet(critical(base, weights, { keep: 1, first: 0 }, one), 0, 1, one)).toEqual([5]);
+    // Without any attention the weight decides, by epsilon.
+    expect(keepSet(critical([6, 5, 0, 0], [1, 1, 1, 2], { keep: 3, first: 0.67 }, { T: 4, G: 1, sinks: 0 }), 0, 3, { T: 4, sinks: 0 })).toEqual([0, 1, 3]);
     const withSink = { T: 6, G: 1, sinks: 1 }; // the sink takes one of the first stage's two places
     expect(keepSet(critical(base, [1, 1, 1, 1, 50, 100], { keep: 4 }, withSink), 0, 4, withSink)).toEqual([0, 1, 4, 5]);
   });
@@ -242,6 +244,12 @@ describe("replay", () => {
     const replay = { start: 2, end: 4, queries: [0, 9, 0, 0], keys: [0, 0] }; // one query, two heads: the first looks for slot 2
     expect([...kvzip(context, [replay], "context", small)].map((p) => p.toFixed(3))).toEqual(["0.000", "0.200", "1.000", "0.200"]);
     expect([...kvzip(context, [replay], "chunk", small)].map((p) => p.toFixed(3))).toEqual(["0.000", "0.000", "1.000", "0.250"]);
+  });
+
+  test("a query of the pass does not see the pass's later keys", () => {
+    const small: Dims = { T: 1, H: 1, G: 1, D: 1, sinks: 0 };
+    const replay = { start: 0, end: 1, queries: [1, 0], keys: [0, 9] }; // the first query would give the second key nearly everything
+    expect(kvzip([0], [replay], "context", small)[0]).toBeCloseTo(1 / 2, 12);
   });
 
   test("the greatest over passes, heads and queries; KVzip+ weighs it", () => {
