@@ -41,6 +41,7 @@ export interface CachePlan {
   readonly shape: CacheShape;
   readonly layout: PageLayout;
   readonly pages: readonly number[]; // per layer
+  readonly mostPages: readonly number[]; // that a layer can come to have: more where layers are weighed against each other
   readonly maxPages: number; // of one layer
   readonly totalPages: number;
   readonly ringSlots: number; // sinks + ring
@@ -72,7 +73,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const full = request.tokens * fullBytesPerToken(shape);
   const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
-  const fixed = { numFormats: policy.formats.length, ringSlots, statisticsBytes: statisticsStride * shape.layers };
+  const fixed = { numFormats: policy.formats.length, slack: policy.budget.slack, ringSlots, statisticsBytes: statisticsStride * shape.layers };
   const onePagePerHead = Array<number>(shape.layers).fill(shape.kvHeads);
   const affordable = (candidate: PageLayout): boolean =>
     request.budgetBytes === undefined || cacheBytes(shape, candidate, fixed, onePagePerHead) <= request.budgetBytes;
@@ -84,7 +85,8 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
         )
       : Array<number>(shape.layers).fill(pagesForAll(policy, layout, shape, request.tokens));
   checkPinned(policy, layout, pages, shape, request.tokens);
-  const maxPages = Math.max(...pages);
+  const most = Math.max(...pages, mostPages(policy, layout, shape, request.tokens));
+  const maxPages = Math.min(most, Math.ceil(Math.max(...pages) * policy.budget.slack));
   const group = config.heads / config.kvHeads;
   const unit = group > 8 ? UNIT / 2 : UNIT;
   const meanStart = tableWords(shape, policy.formats.length, maxPages);
@@ -92,6 +94,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     shape,
     layout,
     pages,
+    mostPages: policy.budget.weighsLayers ? pages.map(() => maxPages) : pages,
     maxPages,
     totalPages: pages.reduce((a, b) => a + b, 0),
     ringSlots,

@@ -46,7 +46,8 @@ interface LayerOps {
 const STEP_WORDS = 16;
 
 export class Compressor {
-  readonly #step: GPUBuffer;
+  /** CompressStep: which slots come in. */
+  readonly step: GPUBuffer;
   readonly #lifted: GPUBuffer; // (maxPages, pageWords) u32
   readonly #candidates: GPUBuffer; // (G, numCandidates) vec4u
   readonly #counts: GPUBuffer; // (G) u32
@@ -68,7 +69,7 @@ export class Compressor {
     const { plan } = buffers;
     const heads = plan.shape.kvHeads;
     const make = (part: string, bytes: number): GPUBuffer => gpu.createBuffer(`Compressor.${part}`, bytes, role, { owner: plan.owner });
-    this.#step = gpu.createBuffer("Compressor.step", STEP_WORDS * 4, role, { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    this.step = gpu.createBuffer("Compressor.step", STEP_WORDS * 4, role, { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
     this.#lifted = make("lifted", existing === "judged" ? plan.maxPages * plan.layout.pageBytes : 16);
     this.#candidates = make("candidates", heads * numCandidates * 16);
     this.#counts = make("counts", heads * 4);
@@ -81,7 +82,7 @@ export class Compressor {
     const { source } = this;
     const words = [intake.count, intake.firstPosition, intake.firstRow, source.baseRow, source.wrap, source.capacity, source.planeWords, this.numCandidates];
     words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, intake.meanRows, intake.now);
-    this.gpu.write(this.#step, 0, new Uint32Array(words));
+    this.gpu.write(this.step, 0, new Uint32Array(words));
   }
 
   /** Sets the layer's means from the incoming slots: once per cache, before anything is coded. */
@@ -100,7 +101,7 @@ export class Compressor {
   }
 
   dispose(): void {
-    for (const buffer of [this.#step, this.#lifted, this.#candidates, this.#counts, this.#blank]) this.gpu.destroyBuffer(buffer);
+    for (const buffer of [this.step, this.#lifted, this.#candidates, this.#counts, this.#blank]) this.gpu.destroyBuffer(buffer);
   }
 
   #bindLayer(layer: number): LayerOps {
@@ -108,7 +109,7 @@ export class Compressor {
     const { geometry } = buffers.plan;
     const shared = {
       info: buffers.info,
-      step: this.#step,
+      step: this.step,
       table: buffers.table(layer),
       lifted: this.#lifted,
       source: source.rows(layer),
@@ -116,13 +117,13 @@ export class Compressor {
       candidates: this.#candidates,
     };
     return {
-      means: bindSlotMeans(gpu, geometry, { step: this.#step, source: source.rows(layer), means: buffers.mean(layer) }),
+      means: bindSlotMeans(gpu, geometry, { step: this.step, source: source.rows(layer), means: buffers.mean(layer) }),
       lift: bindLiftPages(gpu, geometry, {
         info: buffers.info,
         table: buffers.table(layer),
         lifted: this.#lifted,
         pool: buffers.pool,
-        pages: buffers.plan.pages[layer] ?? 0,
+        pages: buffers.plan.mostPages[layer] ?? 0,
       }),
       gather: bindGatherSlots(gpu, geometry, {
         ...shared,

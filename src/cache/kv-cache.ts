@@ -14,6 +14,7 @@ import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { CacheBuffers, type CachePlan, pagesForAll } from "./cache-buffers";
 import { Compressor, type SlotSource } from "./compressor";
+import { LayerPages } from "./layer-pages";
 import { RingSchedule, type RingTurn } from "./ring-schedule";
 
 /** Where a prompt's keys and values of one layer stand: (2, G, capacity, D/2) u32, f16 pairs. */
@@ -62,6 +63,7 @@ export class KvCache {
   readonly #schedule: RingSchedule;
   #ring: Compressor | undefined;
   #prompt: Compressor | undefined;
+  #layerPages: LayerPages | undefined;
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
   #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0 };
   #promptRows = 0;
@@ -115,6 +117,9 @@ export class KvCache {
     this.#promptRows = sinks + newest;
     this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging");
     this.#prompt.write(this.#promptIntake);
+    const { importance } = source;
+    if (policy.budget.weighsLayers && importance && count > 0)
+      this.#layerPages = new LayerPages(this.gpu, buffers, { ...source, importance }, this.#prompt.step, this.#promptIntake);
     const params = this.gpu.createBuffer("KvCache.ringFill", 32, "staging", { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
     this.gpu.write(
       params,
@@ -134,6 +139,7 @@ export class KvCache {
     this.#ringFill?.ops[layer]?.record(recorder, this.#promptRows);
     if (this.#promptIntake.count === 0) return;
     prompt.recordMeans(recorder, layer);
+    this.#layerPages?.record(recorder, layer);
     prompt.record(recorder, layer, this.#promptIntake.count);
   }
 
@@ -214,7 +220,9 @@ export class KvCache {
   #freePrompt(): void {
     this.#prompt?.dispose();
     this.gpu.destroyBuffer(this.#ringFill?.params);
+    this.#layerPages?.dispose();
     this.#prompt = undefined;
+    this.#layerPages = undefined;
     this.#ringFill = undefined;
   }
 

@@ -93,12 +93,15 @@ export interface FixedParts {
   readonly numFormats: number;
   readonly ringSlots: number; // sinks + ring
   readonly statisticsBytes: number;
+  /** Room in every layer's table, in times the largest layer's pages; 1 by default. */
+  readonly slack?: number;
 }
 
 /** Bytes of a cache with these pages: pages, sinks, ring, means, tables, free list, and the policy's statistics. Every layer's table has room for the largest. */
 export function cacheBytes(shape: CacheShape, layout: PageLayout, fixed: FixedParts, pages: readonly number[]): number {
   const total = pages.reduce((a, b) => a + b, 0);
-  const perLayer = 2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + tableWords(shape, fixed.numFormats, Math.max(...pages));
+  const perLayer =
+    2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + tableWords(shape, fixed.numFormats, Math.ceil(Math.max(...pages) * (fixed.slack ?? 1)));
   return 4 * (shape.layers * perLayer + 4 + total) + Math.max(16, fixed.statisticsBytes) + total * layout.pageBytes;
 }
 

@@ -3,6 +3,7 @@
 
 import type { PolicySpec } from "../engine-types";
 import type { ModelConfig } from "../model/model-config";
+import type { Calibration } from "./calibration";
 import { bad, within } from "./checks";
 import { layerShares } from "./layer-shares";
 
@@ -19,6 +20,8 @@ export interface BudgetRule {
   readonly beta: number;
   /** table: the layers' parts, as given. */
   readonly table: readonly number[];
+  /** Layers' budgets follow what their prompts hold. */
+  readonly weighsLayers: boolean;
   /** Most times its equal share that one layer may hold, where layers are weighed against each other; else 1. */
   readonly slack: number;
 }
@@ -31,6 +34,7 @@ export interface BudgetCase {
   readonly tokens: number;
   /** Tokens that every layer keeps whatever its share: sinks and ring. */
   readonly window: number;
+  readonly calibration?: Calibration;
 }
 
 /** AdaKV's safeguard (Feng et al. 2024), PyramidKV's beta (Cai et al. 2024). The slack is a compromise: room in every layer's page table costs bytes. */
@@ -39,7 +43,7 @@ const DEFAULTS = { safeguard: 0.2, beta: 20, slack: 4 } as const;
 const SHARES: Readonly<Record<BudgetKind, (config: ModelConfig, given: BudgetCase, rule: BudgetRule) => readonly number[]>> = {
   uniform: equalShares,
   ada: equalShares,
-  shares: (config, { ratio }) => layerShares(config, ratio),
+  shares: (config, { ratio, calibration }) => layerShares(config, ratio, calibration),
   pyramid: ({ layers }, { ratio, tokens, window }, { beta }) => parts(pyramidSlots({ layers, tokens, window, mean: ratio * tokens, beta })),
   table: ({ layers }, _, { table }) => {
     if (table.length !== layers) throw bad("budget.table", `${table.length} numbers`, `${layers} numbers, one a layer of this model`);
@@ -47,11 +51,6 @@ const SHARES: Readonly<Record<BudgetKind, (config: ModelConfig, given: BudgetCas
   },
   global: equalShares,
 };
-
-/** The layers' budgets follow what their prompts hold. */
-export function weighsLayers({ kind }: BudgetRule): boolean {
-  return kind === "global";
-}
 
 /** @param mode tiers have a safeguard by default, rate-distortion none. Throws BAD_OPTION. */
 export function resolveBudget(spec: PolicySpec["budget"], mode: "static" | "tiers" | "rate-distortion"): BudgetRule {
@@ -68,6 +67,7 @@ export function resolveBudget(spec: PolicySpec["budget"], mode: "static" | "tier
     safeguard: within("budget.safeguard", spec?.safeguard ?? (mode === "tiers" && kind !== "global" ? DEFAULTS.safeguard : 0), 0, 1),
     beta: within("budget.beta", spec?.beta ?? DEFAULTS.beta, 1, 1000),
     table: [...table],
+    weighsLayers: kind === "global",
     slack: kind === "global" ? within("budget.slack", spec?.slack ?? DEFAULTS.slack, 1, 64) : 1,
   };
 }

@@ -1,0 +1,63 @@
+// layer-pages: weighs the layers of a prompt against each other as they come in (budget "global"): one threshold of importance for all heads of all
+// layers. Before a layer is compressed the layers so far share all pages anew, and the earlier ones give up what is now below the threshold. The threshold
+// only ever rises, so that the end is what one look at all layers would choose, and the pages never exceed the pool. Source: KV-Compress (methods 2.9).
+
+import type { Gpu } from "../gpu/device";
+import type { Op, Recorder } from "../gpu/recorder";
+import { bindImportanceLevels, LEVELS } from "../kernels/importance-levels";
+import { bindSharePages } from "../kernels/share-pages";
+import type { CacheBuffers } from "./cache-buffers";
+import { Compressor, type Intake, type SlotSource } from "./compressor";
+
+export class LayerPages {
+  readonly #levels: GPUBuffer; // (L, G, LEVELS) u32
+  readonly #shares: GPUBuffer; // (L) uniforms of 256 bytes
+  readonly #trim: Compressor;
+  readonly #most: number;
+  readonly #layers: readonly (readonly Op[])[];
+
+  /**
+   * @param source the prompt's rows and scores
+   * @param step the uniform of the prompt's own compression, which says where its candidates are
+   */
+  constructor(
+    private readonly gpu: Gpu,
+    buffers: CacheBuffers,
+    source: Required<SlotSource>,
+    step: GPUBuffer,
+    intake: Intake,
+  ) {
+    const { plan, info, tables } = buffers;
+    const { layers, kvHeads } = plan.shape;
+    const { geometry, owner } = plan;
+    const layerBytes = kvHeads * LEVELS * 4;
+    this.#levels = gpu.createBuffer("LayerPages.levels", layers * layerBytes, "staging", { owner });
+    this.#shares = gpu.createBuffer("LayerPages.shares", layers * 256, "staging", { owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    const shares = new Uint32Array(layers * 64);
+    for (let layer = 0; layer < layers; layer++) shares.set([layer + 1, plan.totalPages, plan.maxPages, plan.tableStride], layer * 64);
+    gpu.write(this.#shares, 0, shares);
+    this.#most = Math.min(intake.count, plan.maxPages * Math.max(...plan.layout.slotsPerPage));
+    this.#trim = new Compressor(gpu, buffers, source, Math.max(1, this.#most), "judged", "staging");
+    this.#trim.write({ ...intake, count: 0, firstPosition: intake.firstPosition + intake.count });
+    const { scores } = source.importance;
+    this.#layers = Array.from({ length: layers }, (_, layer) => {
+      const levels = { buffer: this.#levels, offset: layer * layerBytes, size: layerBytes };
+      const share = { buffer: this.#shares, offset: layer * 256, size: 16 };
+      return [
+        bindImportanceLevels(gpu, geometry, { info, step, importance: scores(layer), levels }),
+        bindSharePages(gpu, geometry, { info, share, levels: this.#levels, tables }),
+      ];
+    });
+  }
+
+  /** Before a layer's own compression, when its scores stand: sets its budget and those of the layers before it, which are cut down to them. */
+  record(recorder: Recorder, layer: number): void {
+    for (const op of this.#layers[layer] ?? []) op.record(recorder);
+    for (let earlier = 0; earlier < layer; earlier++) this.#trim.record(recorder, earlier, this.#most);
+  }
+
+  dispose(): void {
+    this.#trim.dispose();
+    for (const buffer of [this.#levels, this.#shares]) this.gpu.destroyBuffer(buffer);
+  }
+}
