@@ -1,5 +1,5 @@
 // vite.config: the demo page, served while developing and built to dist/. Tests have vitest.config.ts.
-// Model files are served under /models/ beside the page; a build carries only the bundled tiny model.
+// Model files are served under /models/ beside the page; a build carries only the bundled tiny model and the calibrations.
 
 import { cp, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,11 +22,11 @@ export default defineConfig({
   plugins: [serveModels()],
 });
 
-/** Serves models/ (byte ranges included) in `vite` and `vite preview`, and copies the tiny model into a build. */
+/** Serves models/ (byte ranges included) in `vite` and `vite preview`, and copies the tiny model and the calibrations into a build. */
 function serveModels(): Plugin {
   const files = sirv(join(here, "models"), {
     dev: true,
-    setHeaders: (response, path) => void (path.endsWith(".gguf") && response.setHeader("Content-Type", "application/octet-stream")),
+    setHeaders: (response, path) => void (/\.(gguf|calibration)$/.test(path) && response.setHeader("Content-Type", "application/octet-stream")),
   });
   const middleware: Connect.NextHandleFunction = (request, response, next) => {
     const path = new URL(request.url ?? "/", "http://localhost").pathname;
