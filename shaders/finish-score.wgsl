@@ -59,6 +59,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   storageBarrier();
 
+  // More than any attention times any norm.
+  var most = 2.0;
+  for (var n = 0u; KEPT > 0u && WEIGHED > 0u && n < arrayLength(&norms); n += WEIGHED) { most = max(most, (2.0 + params.epsilon) * norms[n + WEIGHED - 1u]); }
   for (var block = lane * BLOCK; block < params.tokens; block += 64u * BLOCK) {
     let first = max(block, params.sinks);
     let past = min(block + BLOCK, params.tokens);
@@ -66,8 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var t = first; t < min(past, end); t++) { best = max(best, importance[base + t]); }
     for (var t = first; t < past; t++) {
       if (t >= end) {
-        // More than any attention; the later the better, should there be room for some of them only.
-        importance[base + t] = 2.0 + f32(t) / f32(params.tokens);
+        importance[base + t] = most * (1.0 + f32(t) / f32(params.tokens)); // the later the better, should there be room for some of them only
       } else if (WEIGHED > 0u) {
         importance[base + t] = (best + params.epsilon) * norms[WEIGHED * (base + t) + WEIGHED - 1u];
       } else {

@@ -2,6 +2,7 @@
 // Makes each statistic once, whichever parts of a method ask for it. Leaves to others: what a score is (src/policy/scorers), what to do
 // with importance (compression), scores of tokens that come later (ring-scorer.ts).
 
+import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { BufferRole } from "../gpu/ledger";
@@ -11,6 +12,7 @@ import { groupMoments } from "../kernels/group-moments";
 import { keyDiversity } from "../kernels/key-diversity";
 import { meanKey } from "../kernels/mean-key";
 import { normaliseScores } from "../kernels/normalise-scores";
+import { projectedNorms } from "../kernels/projected-norms";
 import { queryMoments } from "../kernels/query-moments";
 import { queryNormalizers } from "../kernels/query-normalizers";
 import { receivedAttention } from "../kernels/received-attention";
@@ -36,6 +38,8 @@ export interface PromptBuffers {
   /** Scores are to sum to 1 over a head's slots; for methods that do not see to it themselves. */
   readonly normalise?: boolean;
   readonly calibration?: Calibration;
+  /** W_o^T W_o of every layer, (L, G, D, D) f32, and what computes it where that was not done before. */
+  readonly outputGrams?: () => { readonly buffer: BufferView; record(recorder: Recorder): void };
   /** f32 in tests only. */
   readonly keyStorage?: KeyStorage;
 }
@@ -172,6 +176,18 @@ export class PromptScorer implements PromptView {
       const { gpu, dims, params, keys, moments, storage } = this;
       this.add(meanKey(gpu, dims, { params, keys, norms: this.norms(), moments, storage }));
       return moments;
+    });
+  }
+
+  projectedNorms(): BufferView {
+    return this.#once("projectedNorms", () => {
+      const { gpu, dims, params, layer, values, tokens, storage } = this;
+      const grams = this.buffers.outputGrams?.();
+      if (!grams) throw new EngineError("INTERNAL", "This prompt has no output projection to score by. Give PromptBuffers.outputGrams.");
+      const norms = this.create("projectedNorms", dims.kvHeads * tokens, "staging");
+      this.addToChunks({ begin: (recorder) => grams.record(recorder), record: () => {} });
+      this.add(projectedNorms(gpu, dims, { range: { params, tokens }, layer, values, grams: grams.buffer, norms, storage }));
+      return norms;
     });
   }
 

@@ -28,6 +28,8 @@ export interface RingBuffers {
   readonly calibration?: Calibration;
   /** (G, ringSlots) f32 of a layer: mean attention from each query since a row's own; where the method asks for it. */
   readonly received?: (layer: number) => BufferView;
+  /** W_o^T W_o of every layer, where the method asks for it. */
+  readonly outputGrams?: BufferView;
   /** f32 in tests only. */
   readonly keyStorage?: KeyStorage;
 }
@@ -62,7 +64,18 @@ export class RingScorer {
       0,
       Uint32Array.from({ length: 64 * buffers.layers.length }, (_, n) => (n % 64 === 0 ? n / 64 : 0)),
     );
-    const shared = { gpu, dims, step, slots, storage, rotation: this.#rotation, importance: this.importance, calibration, create };
+    const shared = {
+      gpu,
+      dims,
+      step,
+      slots,
+      storage,
+      rotation: this.#rotation,
+      importance: this.importance,
+      outputGrams: buffers.outputGrams,
+      calibration,
+      create,
+    };
     this.#score = buffers.layers.map(({ keys, values }, layer) => {
       const layerIndex = { buffer: indices, offset: layer * 256, size: 16 };
       const score = scorer.ring({ ...shared, layer, layerIndex, received: buffers.received?.(layer), keys, values, moments: momentsOf(layer) }, options);

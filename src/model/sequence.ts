@@ -14,6 +14,7 @@ import type { Recorder } from "../gpu/recorder";
 import { StepBuffer } from "../gpu/step";
 import { ringAttention } from "../kernels/ring-attention";
 import { sharesOf } from "../policy/budgets";
+import type { Calibration } from "../policy/calibration";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
 import { scorerByName } from "../policy/scorers";
 import type { ScoreOptions } from "../policy/scorers/scorer";
@@ -37,7 +38,7 @@ export class Sequence {
     tokens: number,
   ) {
     const { config } = transformer;
-    const policy = resolvePolicy(options.policy);
+    const policy = resolvePolicy(options.policy, transformer.codec?.calibration);
     this.policy = policy;
     this.fullBytes = tokens * fullBytesPerToken(config);
     const bytes = needsBudget(policy) ? budgetBytes(options.budget, this.fullBytes) : undefined;
@@ -74,14 +75,20 @@ export class Sequence {
 
   #createCache(owner: string, tokens: number, bytes: number | undefined): KvCache {
     const { policy, transformer } = this;
-    const { gpu, config } = transformer;
-    const plan = planCache(gpu, config, policy, {
+    const { gpu, config, codec } = transformer;
+    const request = {
       tokens,
-      layerShares: sharesOf(policy.budget, config, { ratio: (bytes ?? this.fullBytes) / this.fullBytes, tokens, window: policy.sinks + policy.ring }),
+      layerShares: sharesOf(policy.budget, config, {
+        ratio: (bytes ?? this.fullBytes) / this.fullBytes,
+        tokens,
+        window: policy.sinks + policy.ring,
+        ...(codec && { calibration: codec.calibration }),
+      }),
       statisticsBytesPerLayer: policy.score ? statisticsBytesPerLayer(config, this.#countsRing() ? policy.sinks + policy.ring : 0) : 0,
       owner,
       ...(bytes === undefined ? {} : { budgetBytes: bytes }),
-    });
+    };
+    const plan = planCache(gpu, config, policy, request, codec);
     return new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, policy.score ? (buffers) => this.#scoreRing(buffers) : undefined);
   }
 
@@ -93,6 +100,7 @@ export class Sequence {
       owner: this.cache.plan.owner,
       normalise: this.#normalises(),
       momentsTarget: this.cache.buffers.statistics,
+      ...this.#calibrated(),
     });
     return this.#promptScorer;
   }
@@ -113,7 +121,9 @@ export class Sequence {
       moments: buffers.statistics,
       ringSlots,
       owner,
+      ...this.#calibrated(),
       ...(attention && { received: attention.received }),
+      ...(scorerByName(options.kind).projected && { outputGrams: this.transformer.outputGrams().buffer }),
       ...(this.#normalises() && { factors: (layer) => ({ buffer: buffers.statistics, offset: energyOffset(config, layer), size: 2 * config.kvHeads * 4 }) }),
     });
     this.#ringScorer = scorer;
@@ -157,6 +167,11 @@ export class Sequence {
   /** Rate-distortion takes importance for attention, whose sum over a head's slots is 1. */
   #normalises(): boolean {
     return this.policy.mode === "rate-distortion" && !scorerByName(this.#requireScore().kind).mass;
+  }
+
+  #calibrated(): { readonly calibration?: Calibration } {
+    const { codec } = this.transformer;
+    return codec ? { calibration: codec.calibration } : {};
   }
 
   #requireScore(): ScoreOptions {

@@ -14,6 +14,9 @@ export interface Preset {
 /** AdaKV over 16-bit slots: how kvpress's leaderboard runs a score. */
 const ADA = { budget: { kind: "ada" }, precision: { kind: "evict-only" } } as const;
 
+/** 16-bit slots, the same number in every head. */
+const UNIFORM = { budget: { kind: "uniform" }, precision: { kind: "evict-only" } } as const;
+
 export const PRESETS = {
   "rate-distortion": {
     title: "Rate-distortion",
@@ -26,6 +29,96 @@ export const PRESETS = {
     sentence: "Keeps the tokens future queries should look at, in 16 bits, and drops the rest.",
     source: "Devoto et al. 2025",
     spec: { score: { kind: "expected-attention", epsilon: 0.01 }, ...ADA },
+  },
+  snapkv: {
+    title: "SnapKV",
+    sentence: "Keeps the end of the prompt and what it looks at, with the neighbours.",
+    source: "Li et al. 2024",
+    spec: { score: { kind: "snapkv" }, ...UNIFORM },
+  },
+  "ada-snapkv": {
+    title: "Ada-SnapKV",
+    sentence: "SnapKV whose heads compete for the room, so that those that look widely keep more.",
+    source: "Feng et al. 2024",
+    spec: { score: { kind: "snapkv" }, ...ADA },
+  },
+  tova: {
+    title: "TOVA",
+    sentence: "Keeps what the last token looks at, the same for all heads of a layer.",
+    source: "Oren et al. 2024",
+    spec: { score: { kind: "tova" }, ...UNIFORM },
+  },
+  h2o: {
+    title: "H2O",
+    sentence: "Keeps the heavy hitters: what all tokens so far have looked at most.",
+    source: "Zhang et al. 2023",
+    spec: { score: { kind: "h2o" }, ...UNIFORM },
+  },
+  criticalkv: {
+    title: "CriticalKV",
+    sentence: "Keeps what is looked at and also moves the output: attention times the size of the projected value.",
+    source: "Feng et al. 2025",
+    spec: { score: { kind: "critical" }, ...ADA },
+  },
+  defensivekv: {
+    title: "DefensiveKV",
+    sentence: "Keeps what any head at the end of the prompt ever looked at hard: prepared for the worst case.",
+    source: "Feng et al. 2026",
+    spec: { score: { kind: "defensive" }, ...ADA },
+  },
+  "attention-history": {
+    title: "Attention history",
+    sentence: "Keeps what the tokens after it went on looking at, beyond what its distance explains.",
+    source: "AGACC",
+    spec: { score: { kind: "attention-history" }, ...ADA },
+  },
+  pyramidkv: {
+    title: "PyramidKV",
+    sentence: "SnapKV with more room in the first layers than in the last.",
+    source: "Cai et al. 2024",
+    spec: { score: { kind: "snapkv" }, budget: { kind: "pyramid", heads: "uniform" }, precision: { kind: "evict-only" } },
+  },
+  "kv-compress": {
+    title: "KV-Compress",
+    sentence: "SnapKV's score under one threshold for all layers and heads, by whole pages.",
+    source: "Rehg 2024",
+    spec: { score: { kind: "snapkv", window: 32, pool: 7, poolKind: "max" }, budget: { kind: "global" }, precision: { kind: "evict-only" } },
+  },
+  keydiff: {
+    title: "KeyDiff",
+    sentence: "Keeps the tokens whose keys are unlike the others.",
+    source: "Park et al. 2025",
+    spec: { score: { kind: "keydiff" }, ...UNIFORM },
+  },
+  knorm: {
+    title: "Knorm",
+    sentence: "Keeps the tokens with short keys, which get more attention.",
+    source: "Devoto et al. 2024",
+    spec: { score: { kind: "knorm" }, ...UNIFORM },
+  },
+  lagkv: {
+    title: "LagKV",
+    sentence: "Keeps the tokens that stand out when measured by those that follow.",
+    source: "Liang et al. 2025",
+    spec: { score: { kind: "lagkv" }, ...UNIFORM },
+  },
+  "r-kv": {
+    title: "R-KV",
+    sentence: "Keeps what is looked at and not said again later; made for long outputs.",
+    source: "Cai et al. 2025",
+    spec: { score: { kind: "r-kv" }, ...UNIFORM },
+  },
+  "streaming-llm": {
+    title: "StreamingLLM",
+    sentence: "Keeps the first tokens and the latest ones, and forgets the middle.",
+    source: "Xiao et al. 2024",
+    spec: { score: { kind: "streaming-llm" }, ...UNIFORM },
+  },
+  random: {
+    title: "Random",
+    sentence: "Keeps tokens at random: what every method must beat.",
+    source: "a baseline",
+    spec: { score: { kind: "random" }, ...UNIFORM },
   },
   "uniform-8": { title: "Uniform 8 bits", sentence: "Keeps every token, all in 8 bits.", source: "QuaRot", spec: uniform("k8v8") },
   "uniform-4": { title: "Uniform 4 bits", sentence: "Keeps every token, all in 4 bits.", source: "QuaRot", spec: uniform("k4v4") },

@@ -27,6 +27,8 @@ export interface ScoreRun {
   /** Scores of a head sum to 1. */
   readonly normalise?: boolean;
   readonly calibration?: Calibration;
+  /** W_o^T W_o of layers 0 and 1, (2, G, D, D). */
+  readonly outputGrams?: Numbers;
 }
 
 export function scoringDims({ dims, rope }: ScoringCase): ScoringDims {
@@ -69,7 +71,7 @@ async function runPrompt<Result>(
   given: ScoringCase,
   method: Pick<Scorer, "prompt">,
   options: ScoreOptions,
-  { tokens: promptTokens, chunk = 32, storage = "f16", spare = 3, normalise = false, calibration }: ScoreRun & { readonly tokens: number },
+  { tokens: promptTokens, chunk = 32, storage = "f16", spare = 3, normalise = false, calibration, outputGrams }: ScoreRun & { readonly tokens: number },
   read: (scorer: PromptScorer, moments: GPUBuffer) => Promise<Result>,
 ): Promise<Result> {
   const { T, H, G, D } = given.dims;
@@ -81,6 +83,8 @@ async function runPrompt<Result>(
   const keys = uploadSlots(gpu, given.keys, given.dims, capacity, storage);
   const values = uploadSlots(gpu, given.values, given.dims, capacity, storage);
   const target = gpu.createBuffer("test.moments", 2 * momentsLayout(scoringDims(given)).layerBytes, "kv");
+  const grams = gpu.createBuffer("test.grams", (outputGrams?.length ?? 0) * 4, "scratch");
+  const fill = (): void => gpu.write(grams, 0, Float32Array.from(outputGrams ?? []));
   const scorer = new PromptScorer(gpu, scoringDims(given), method, options, {
     step: step.buffer,
     qkv,
@@ -94,6 +98,7 @@ async function runPrompt<Result>(
     keyStorage: storage,
     normalise,
     ...(calibration && { calibration }),
+    ...(outputGrams && { outputGrams: () => ({ buffer: grams, record: fill }) }),
   });
   await gpu.kernels.ready();
   const created = gpu.objectsCreated;
@@ -119,7 +124,7 @@ async function runPrompt<Result>(
   const result = await read(scorer, target);
   scorer.dispose();
   step.dispose();
-  for (const buffer of [qkv, rotated, keys, values, target]) gpu.destroyBuffer(buffer);
+  for (const buffer of [qkv, rotated, keys, values, target, grams]) gpu.destroyBuffer(buffer);
   return result;
 }
 

@@ -2,12 +2,15 @@
 
 import type { ScoreName } from "../../engine-types";
 import { attentionHistory } from "./attention-history";
+import { critical } from "./critical";
 import { defensive } from "./defensive";
 import { ensemble } from "./ensemble";
+import { ensembleReplay } from "./ensemble-replay";
 import { expectedAttention } from "./expected-attention";
 import { h2o } from "./h2o";
 import { keydiff } from "./keydiff";
 import { knorm } from "./knorm";
+import { kvzip } from "./kvzip";
 import { lagkv } from "./lagkv";
 import { qfilter } from "./qfilter";
 import { rkv } from "./r-kv";
@@ -21,11 +24,14 @@ import { valueNorm } from "./value-norm";
 export const SCORERS: readonly Scorer[] = [
   expectedAttention,
   ensemble,
+  ensembleReplay,
+  kvzip,
   snapkv,
   tova,
   h2o,
   attentionHistory,
   defensive,
+  critical,
   streamingLlm,
   knorm,
   keydiff,

@@ -88,6 +88,8 @@ export interface PromptView {
   keyTerms(): BufferView;
   /** The moments, with the mean unit key of every head in their record. */
   meanKeys(): BufferView;
+  /** (G, tokens) f32: L2 norm of what the output projection makes of a value, over the group's heads. */
+  projectedNorms(): BufferView;
   /** (G, tokens) f32. */
   received(spec: ReceivedSpec): BufferView;
 }
@@ -118,6 +120,8 @@ export interface RingView {
   /** (G, slots) f32: mean attention a slot has got from each query since its own, over the group's heads; only where the method asks for it. */
   readonly received: BufferView | undefined;
   readonly importance: BufferView; // (G, slots) f32
+  /** W_o^T W_o of every layer, (L, G, D, D) f32; only where the method asks for it. */
+  readonly outputGrams: BufferView | undefined;
   readonly calibration: Calibration | undefined;
   /** A buffer of this layer's that lives as long as the view. */
   create(part: string, floats: number): GPUBuffer;
@@ -135,6 +139,8 @@ export interface Scorer {
   readonly replay?: boolean;
   /** Needs the attention that ring slots receive while decoding. */
   readonly ringAttention?: boolean;
+  /** Needs RingView.outputGrams. */
+  readonly projected?: boolean;
   /** Adds to the view what writes importance of a layer's prompt. */
   prompt(view: PromptView, options: ScoreOptions): void;
   /** What writes importance of a layer's ring, on the scale of the prompt's. */
