@@ -18,15 +18,15 @@ beforeAll(async () => {
 afterAll(() => gpu.dispose());
 
 test.each([
-  ["of four formats", ["k2v2", "k4v2", "k8v4", "k16v16"]],
-  ["calibrated ones among them", ["k1.5v1", "k2v2-klt", "k2v2", "k4v4"]],
-] as const)("slots in pages, %s, and five more from a wrapping source", async (_, formats) => {
+  ["of four formats", "rate-distortion", ["k2v2", "k4v2", "k8v4", "k16v16"], 55_000],
+  ["calibrated ones among them", "tiers", ["k1.5v1", "k2v2-klt", "k2v2", "k4v4"], 38_000],
+] as const)("slots in pages, %s, and five more from a wrapping source", async (_, kind, formats, budgetBytes) => {
   const [D, G, layer, most, incoming] = [64, 2, 1, 300, 5];
   const bench = new CacheBench(
     gpu,
     { D, G, group: 1 },
-    { precision: { kind: "rate-distortion", formats }, pinned: [[30, 40]] },
-    { tokens: 240, budgetBytes: formats[0] === "k2v2" ? 55_000 : 38_000, calibration: randomCalibration({ L: 2, H: G, G, D }) },
+    { precision: { kind, formats }, pinned: [[30, 40]] },
+    { tokens: 240, budgetBytes, calibration: randomCalibration({ L: 2, H: G, G, D }) },
   );
   await bench.prompt(210);
   const { buffers, plan } = bench.cache;
@@ -79,12 +79,11 @@ test.each([
     const all = [...slots, ...ring];
     expect(gotCounts[head]).toBe(all.length);
     expect(new Set(slots.map(({ format }) => format)).size).toBeGreaterThan(2);
-    const folded = foldedOf(words, layer, head);
     const wanted = all.flatMap((slot) => {
       const { key, value, importance: p, position } = slot;
       const [k, v] = [key.map((x, c) => x - (keyMean[c] ?? 0)), value.map((x, c) => x - (valueMean[c] ?? 0))];
       const format = "format" in slot ? bench.policy.formats[slot.format] : undefined;
-      const energy = "keyCoded" in slot && format?.basis === "klt" ? kltEnergy(slot.keyCoded, format.keyGroups, folded) : dot(k, k);
+      const energy = "keyCoded" in slot && format?.basis === "klt" ? kltEnergy(slot.keyCoded, format.keyGroups, foldedOf(words, layer, head)) : dot(k, k);
       return [p, (energy * (head === 0 ? 70 : 90)) / D ** 2, (p + recentMass(now - position, bench.policy.recency)) ** bench.policy.power * dot(v, v)];
     });
     const at = (index: number): number => (head * most + index) * 16;
