@@ -78,6 +78,10 @@ export interface PolicySpec {
     readonly format?: FormatName;
     readonly formats?: readonly FormatName[];
     readonly thresholds?: readonly number[];
+    /** rate-distortion: damage of a logit's error that saturates, the power of importance, and what a token gets for being recent times its distance. */
+    readonly kappa?: number;
+    readonly power?: number;
+    readonly recency?: number;
   };
   /** Tokens of the ring; compression runs whenever it is full. */
   readonly ring?: number;

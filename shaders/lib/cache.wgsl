@@ -32,7 +32,7 @@ struct CacheInfo {
   headSize: u32,       // D and G again: as bounds of long loops, so that compilers do not unroll them
   kvHeads: u32,
   ringPlane: u32,      // words from the keys to the values of a layer's sinks and ring
-  recency: f32,        // rate-distortion: attention that goes to recent tokens whoever they are, as part of all
+  recency: f32,        // rate-distortion: attention that a token gets for being recent, times its distance
   meanStart: u32,      // words from a layer's table to its mean keys and values, (G, 2, D/2) f16 pairs
 }
 

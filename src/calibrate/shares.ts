@@ -58,7 +58,7 @@ export function costsOf(layer: LayerText, { formats }: Offer, rule: CostRule, { 
       return { key: head.keyErrors[index] ?? 0, value: head.valueErrors[index] ?? 0 };
     });
     for (let t = first; t < end; t++) {
-      const recent = rule.recency * (1 - 2 ** (-1 / 32)) * 2 ** (-(layer.tokens - t) / 32);
+      const recent = rule.recency / Math.max(1, layer.tokens - t);
       const damage = (Math.max(layer.importance[g * layer.tokens + t] ?? 0, 1e-30) + recent) ** rule.power * (values[t] ?? 0);
       const noise = ((keys[t] ?? 0) * head.queryEnergy) / D ** 2;
       const at = (g * perHead + t - first) * columns;

@@ -8,6 +8,7 @@ import { Judge } from "../model/judge";
 import { prefill } from "../model/prefill";
 import { Sequence } from "../model/sequence";
 import type { Transformer } from "../model/transformer";
+import { replayParts } from "./replay";
 import { checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
 import { resolveSampling } from "./sampling-options";
 
@@ -54,7 +55,13 @@ export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Pr
     await gpu.kernels.ready();
     const started = performance.now();
     const targets = sides.map(({ sequence }) => sequence.target());
-    await prefill(transformer, ids.slice(0, from), targets, judge.promptEnd(), request);
+    const prompt = ids.slice(0, from);
+    const replay = replayParts(
+      runtime,
+      prompt,
+      sides.map(({ sequence }) => sequence),
+    );
+    await prefill(transformer, prompt, targets, judge.promptEnd(), request, replay);
     await gpu.idle();
     const prefillMs = performance.now() - started;
     for (let index = from; index < ids.length; index++) {

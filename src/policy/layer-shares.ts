@@ -1,14 +1,16 @@
-// layer-shares: each layer's part of a budget, interpolated between the ratios a table was measured at.
+// layer-shares: each layer's part of a budget, interpolated between the ratios it was measured at: by a calibration, else by the bundled table.
 
 import { LAYER_SHARES } from "../../models/layer-shares";
 import type { ModelConfig } from "../model/model-config";
+import type { Calibration } from "./calibration";
 
-/** Shares that sum to 1, one per layer. Equal where no table fits the model; flatter above the largest ratio measured. */
-export function layerShares(config: ModelConfig, ratio: number): number[] {
+/** Shares that sum to 1, one per layer. Equal where nothing was measured of the model; flatter above the largest ratio measured. */
+export function layerShares(config: ModelConfig, ratio: number, calibration?: Calibration): number[] {
   const equal = Array<number>(config.layers).fill(1 / config.layers);
   const table = LAYER_SHARES[`${config.architecture}-${config.layers}-${config.kvHeads}-${config.headSize}-${config.vocab}`];
-  if (!table) return equal;
-  const rows = [...table.map((row) => ({ ratio: row.ratio, shares: normalised(row.percent) })), { ratio: 1, shares: equal }];
+  const measured = calibration?.shares ?? table?.map((row) => ({ ratio: row.ratio, shares: row.percent })) ?? [];
+  if (measured.length === 0) return equal;
+  const rows = [...measured.map((row) => ({ ratio: row.ratio, shares: normalised(row.shares) })), { ratio: 1, shares: equal }];
   const position = Math.log2(Math.max(ratio, 1e-6));
   const upper = rows.findIndex((row) => Math.log2(row.ratio) >= position);
   if (upper <= 0) return rows[Math.max(upper, 0)]?.shares ?? equal;

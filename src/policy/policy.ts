@@ -2,9 +2,10 @@
 // Decides; never touches a buffer.
 
 import { FORMATS, type Format, formatByName } from "../cache/formats";
-import type { Budget, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
+import type { Budget, FormatName, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
 import { type BudgetRule, resolveBudget } from "./budgets";
+import type { Calibration } from "./calibration";
 import { bad, whole, within } from "./checks";
 import { PRESET_NAMES, PRESETS } from "./presets";
 import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
@@ -25,7 +26,7 @@ export interface Policy {
   /** rate-distortion: damage of a saturated logit error, and the power of importance (methods.md 10.3). */
   readonly kappa: number;
   readonly power: number;
-  /** rate-distortion: part of all attention that goes to recent tokens, halved every 32 tokens; added to importance when bits are chosen. */
+  /** rate-distortion: attention that a token gets for being recent, times its distance; added to importance when bits are chosen. */
   readonly recency: number;
   readonly ring: number;
   readonly sinks: number;
@@ -33,10 +34,14 @@ export interface Policy {
 }
 
 /**
- * Attention of the tokens to come that goes to the last hundred or so, whatever they are: no score of the prompt can see it, as it moves on
- * with every token. A round number; the benchmark's drift halves with it.
+ * Attention that a token gets at a distance of d tokens, whatever it is, times d: measured on SmolLM2, each octave of distance gets about the
+ * same part of a query's attention, from 8 tokens to a thousand. No score of the prompt can see it, as it moves on with every token.
  */
-const RECENCY = 0.25;
+const RECENCY = 0.1;
+
+/** Formats that rate-distortion may choose from unless told, with and without a calibration. */
+const CALIBRATED: readonly FormatName[] = ["k1.5v1", "k1.5v2", "k2v2-klt", "k3v2", "k4v4", "k8v8"];
+const PLAIN: readonly FormatName[] = ["k2v2", "k4v2", "k4v4", "k8v8"];
 
 export const MOST_PINNED = 4;
 
@@ -45,14 +50,15 @@ export function needsBudget(policy: Policy): boolean {
   return policy.mode !== "static";
 }
 
-export function resolvePolicy(policy: PresetName | PolicySpec = "full"): Policy {
+/** @param calibration of the model: rate-distortion then has the formats that need one on offer. Throws BAD_OPTION. */
+export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibration?: Calibration): Policy {
   const spec: PolicySpec | undefined = typeof policy === "string" ? PRESETS[policy]?.spec : policy;
   if (typeof spec?.precision?.kind !== "string") throw bad("policy", policy, `${PRESET_NAMES.join(", ")}, or an object with precision.kind`);
-  const { kind, format } = spec.precision;
+  const { kind } = spec.precision;
   const modes = { "evict-only": "tiers", uniform: "static", tiers: "tiers", "rate-distortion": "rate-distortion" } as const;
   const mode = modes[kind];
   if (!mode) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
-  const formats = resolveFormats(spec, format);
+  const formats = resolveFormats(spec.precision, calibration);
   const score = resolveScore(spec, mode);
   return {
     name: typeof policy === "string" ? policy : kind,
@@ -61,9 +67,9 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full"): Policy 
     mode,
     formats,
     thresholds: resolveThresholds(spec, formats.length),
-    kappa: 0.3,
-    power: 1.2,
-    recency: mode === "rate-distortion" ? RECENCY : 0,
+    kappa: within("precision.kappa", spec.precision.kappa ?? 0.3, 0, 1),
+    power: within("precision.power", spec.precision.power ?? 1.2, 0.1, 4),
+    recency: mode === "rate-distortion" ? within("precision.recency", spec.precision.recency ?? RECENCY, 0, 1) : 0,
     ring: whole("ring", spec.ring ?? 16, 2, 1024),
     sinks: whole("sinks", spec.sinks ?? 4, 0, 64),
     pinned: resolvePinned(spec),
@@ -80,15 +86,28 @@ export function budgetBytes(budget: Budget | undefined, fullBytes: number): numb
   return Math.floor(budget.ratio * fullBytes);
 }
 
-function resolveFormats(spec: PolicySpec, format: PolicySpec["precision"]["format"]): Format[] {
-  const defaults = { "evict-only": ["k16v16"], uniform: ["k4v4"], tiers: ["k2v2", "k4v4"], "rate-distortion": ["k2v2", "k4v2", "k4v4", "k8v8"] } as const;
-  const names = spec.precision.formats ?? (format ? [format] : defaults[spec.precision.kind]);
+function resolveFormats({ kind, format, formats }: PolicySpec["precision"], calibration: Calibration | undefined): Format[] {
+  const defaults: Readonly<Record<PolicySpec["precision"]["kind"], readonly FormatName[]>> = {
+    "evict-only": ["k16v16"],
+    uniform: ["k4v4"],
+    tiers: ["k2v2", "k4v4"],
+    "rate-distortion": calibration ? aboveFloor(CALIBRATED, calibration) : PLAIN,
+  };
+  const names = formats ?? (format ? [format] : defaults[kind]);
   if (names.length === 0) throw bad("precision.formats", "none", "at least one format");
   for (const name of names)
     if (!FORMATS.some((known) => known.name === name)) throw bad("precision.formats", name, FORMATS.map((known) => known.name).join(", "));
-  if (spec.precision.kind === "uniform" && names.length !== 1) throw bad("precision.formats", names.join(","), "one format for uniform precision");
+  if (kind === "uniform" && names.length !== 1) throw bad("precision.formats", names.join(","), "one format for uniform precision");
   const rank = (candidate: Format): number => -FORMATS.indexOf(candidate);
   return [...new Set(names)].map(formatByName).sort((a, b) => rank(a) - rank(b));
+}
+
+/** Without the formats whose keys the model does not bear (design 4.7). */
+function aboveFloor(names: readonly FormatName[], { keyFloor }: Calibration): readonly FormatName[] {
+  if (!keyFloor) return names;
+  const least = FORMATS.indexOf(formatByName(keyFloor));
+  const left = names.filter((name) => FORMATS.indexOf(formatByName(name)) <= least);
+  return left.length > 0 ? left : [keyFloor];
 }
 
 function resolveThresholds(spec: PolicySpec, formats: number): number[] {

@@ -29,9 +29,9 @@ export interface Rule {
   readonly calibration?: Calibration;
 }
 
-/** Importance that a token of this age gets for being recent (policy.recency, halved every 32 tokens). */
-export function recentMass(age: number, recency: number): number {
-  return recency * (1 - 2 ** (-1 / 32)) * 2 ** (-age / 32);
+/** Importance that a token at this distance from the next gets for being recent (policy.recency). */
+export function recentMass(distance: number, recency: number): number {
+  return recency / Math.max(1, distance);
 }
 
 /** What a slot costs in a format (index), or dropped (-1). */
