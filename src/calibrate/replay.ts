@@ -3,7 +3,8 @@
 // Leaves to others: the rows (shares.ts, codec.ts).
 
 import { throwIfAborted } from "../errors";
-import { Judge } from "../model/judge";
+import type { Recorder } from "../gpu/recorder";
+import { bindDivergence, DIVERGENCE_BYTES, readDivergence } from "../kernels/divergence";
 import type { PromptOps, Transformer } from "../model/transformer";
 
 /** A layer's keys and values over the text: (G, T, D) f16 each. */
@@ -15,10 +16,16 @@ export interface Rows {
 /** One token in so many has its logits compared: the head is a fifth of a small model. */
 const JUDGED = 2;
 
+/** Layers that are submitted before the GPU is waited for: each brings its rows along. */
+const LAYERS_AHEAD = 8;
+
 /** One continuation of one text. Dispose it. */
 export class Replay {
   readonly #prompt: PromptOps;
-  readonly #judge: Judge;
+  readonly #divergence: ReturnType<typeof bindDivergence>;
+  readonly #full: GPUBuffer; // (V) f32: the exact logits that are compared with
+  readonly #result: GPUBuffer; // DIVERGENCE_BYTES
+  readonly #results: GPUBuffer; // (N / JUDGED, DIVERGENCE_BYTES)
   readonly #owner: string;
   readonly #exact: GPUBuffer; // (N / JUDGED, V) f32: logits over the text's own keys and values
   readonly #starts: GPUBuffer; // (L, N, hidden) f32: the continuation's hidden states before each layer, over the text's own keys and values
@@ -36,10 +43,15 @@ export class Replay {
     this.#continuation = continuation;
     this.#owner = transformer.nameSequence();
     this.#prompt = transformer.bindPrompt([...text, ...continuation], { masked: true });
-    this.#judge = new Judge(transformer, this.#owner);
-    const make = (part: string, floats: number): GPUBuffer => gpu.createBuffer(`Replay.${part}`, floats * 4, "staging", { owner: this.#owner });
-    this.#exact = make("exact", Math.ceil(continuation.length / JUDGED) * config.vocab);
-    this.#starts = make("starts", config.layers * continuation.length * config.hidden);
+    const make = (part: string, bytes: number): GPUBuffer => gpu.createBuffer(`Replay.${part}`, bytes, "staging", { owner: this.#owner });
+    const { vocab, layers, hidden } = config;
+    const judged = Math.ceil(continuation.length / JUDGED);
+    this.#exact = make("exact", judged * vocab * 4);
+    this.#starts = make("starts", layers * continuation.length * hidden * 4);
+    this.#full = make("full", vocab * 4);
+    this.#result = make("result", DIVERGENCE_BYTES);
+    this.#results = make("results", judged * DIVERGENCE_BYTES);
+    this.#divergence = bindDivergence(gpu, { logits: transformer.logits, fullLogits: this.#full, next: make("next", 4), result: this.#result, vocab });
   }
 
   /** Runs the continuation over the text's own rows: what everything else is compared with. Call it first. */
@@ -47,13 +59,7 @@ export class Replay {
     const { gpu, config } = this.transformer;
     await gpu.kernels.ready();
     await this.#run(0, () => undefined, true);
-    for (let n = 0; n < this.#continuation.length; n += JUDGED) {
-      this.transformer.step.write({ tokens: 1, firstRow: this.text.length + n });
-      const recorder = gpu.record("Replay.exact");
-      this.#prompt.recordLogits(recorder);
-      recorder.copy(this.transformer.logits, 0, this.#exact, (n / JUDGED) * config.vocab * 4, config.vocab * 4);
-      recorder.submit();
-    }
+    this.#eachLogits((recorder, index) => recorder.copy(this.transformer.logits, 0, this.#exact, index * config.vocab * 4, config.vocab * 4));
     await gpu.idle();
   }
 
@@ -64,25 +70,32 @@ export class Replay {
   async divergence(changed: (layer: number) => Rows | undefined, from = 0): Promise<number> {
     const { gpu, config } = this.transformer;
     await this.#run(from, changed, false);
-    let [sum, count] = [0, 0];
-    for (let n = 0; n < this.#continuation.length; n += JUDGED) {
-      throwIfAborted(this.signal);
-      this.transformer.step.write({ tokens: 1, firstRow: this.text.length + n });
-      const recorder = gpu.record("Replay.judge");
-      this.#prompt.recordLogits(recorder);
-      recorder.copy(this.transformer.logits, 0, this.#judge.logits, 0, config.vocab * 4);
-      recorder.copy(this.#exact, (n / JUDGED) * config.vocab * 4, this.#judge.fullLogits, 0, config.vocab * 4);
-      recorder.submit();
-      sum += (await this.#judge.compare(this.#continuation[n + 1] ?? 0)).kl;
-      count++;
-    }
+    this.#eachLogits((recorder, index) => {
+      recorder.copy(this.#exact, index * config.vocab * 4, this.#full, 0, config.vocab * 4);
+      this.#divergence.record(recorder);
+      recorder.copy(this.#result, 0, this.#results, index * DIVERGENCE_BYTES, DIVERGENCE_BYTES);
+    });
+    const bytes = await gpu.read(this.#results);
+    const count = this.#results.size / DIVERGENCE_BYTES;
+    let sum = 0;
+    for (let index = 0; index < count; index++) sum += readDivergence(bytes.slice(index * DIVERGENCE_BYTES, (index + 1) * DIVERGENCE_BYTES)).kl;
     return sum / count;
   }
 
   dispose(): void {
-    this.#judge.dispose();
     this.#prompt.dispose();
     this.transformer.gpu.destroyOwned(this.#owner);
+  }
+
+  /** Submits the head of every judged token; `and` adds what becomes of the logits, which stand in transformer.logits. */
+  #eachLogits(and: (recorder: Recorder, index: number) => void): void {
+    for (let n = 0; n < this.#continuation.length; n += JUDGED) {
+      this.transformer.step.write({ tokens: 1, firstRow: this.text.length + n });
+      const recorder = this.transformer.gpu.record("Replay.logits");
+      this.#prompt.recordLogits(recorder);
+      and(recorder, n / JUDGED);
+      recorder.submit();
+    }
   }
 
   /** Layers from..L-1 of the continuation; `keep` notes the hidden states that each begins with. */
@@ -106,7 +119,7 @@ export class Replay {
         this.#prompt.recordRest(recorder, layer, tokens);
         recorder.submit();
       }
-      await gpu.idle();
+      if (layer % LAYERS_AHEAD === LAYERS_AHEAD - 1) await gpu.idle();
     }
   }
 

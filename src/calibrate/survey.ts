@@ -3,8 +3,9 @@
 
 import type { PolicySpec } from "../engine-types";
 import { EngineError, throwIfAborted } from "../errors";
+import type { Recorder } from "../gpu/recorder";
 import { Sequence } from "../model/sequence";
-import type { Transformer } from "../model/transformer";
+import type { PromptOps, Transformer } from "../model/transformer";
 import type { LayerRows } from "./statistics";
 
 /** One layer of a text of T tokens. */
@@ -25,18 +26,14 @@ export async function survey(
   signal?: AbortSignal,
 ): Promise<void> {
   const { gpu, config, chunk } = transformer;
-  const { heads, kvHeads, headSize, hidden: width } = config;
   const prompt = transformer.bindPrompt(ids);
-  const residual = gpu.createBuffer("Survey.residual", chunk * width * 4, "staging");
   const sequence = new Sequence(transformer, { policy: SCORED, budget: { ratio: 0.5 } }, ids.length); // for its scorer; nothing is cached
+  const seen = new Seen(transformer, prompt, ids.length);
   try {
     const scorer = sequence.target().score?.({ ...prompt.scoreBuffers, promptTokens: ids.length });
     if (!scorer) throw new EngineError("INTERNAL", "The calibration's policy has no score. Please report this.");
     await gpu.kernels.ready();
     for (let layer = 0; layer < config.layers; layer++) {
-      const queries = new Float32Array(ids.length * heads * headSize);
-      const rotated = new Float32Array(ids.length * heads * headSize);
-      const powers: number[] = [];
       for (let first = 0; first < ids.length; first += chunk) {
         throwIfAborted(signal);
         const tokens = Math.min(chunk, ids.length - first);
@@ -45,27 +42,91 @@ export async function survey(
         prompt.recordKeys(recorder, layer, tokens);
         if (first === 0) scorer.begin(recorder, layer);
         scorer.gather(recorder, tokens, first);
-        prompt.recordRest(recorder, layer, tokens, () => recorder.copy(prompt.hidden, first * width * 4, residual, 0, tokens * width * 4));
-        if (first + tokens === ids.length) scorer.finish(recorder);
+        prompt.recordRest(recorder, layer, tokens, () => seen.recordChunk(recorder, first, tokens));
+        if (first + tokens === ids.length) {
+          scorer.finish(recorder);
+          seen.recordLayer(recorder, scorer.importance);
+        }
         recorder.submit();
-        const row = heads * headSize;
-        const projected = new Float32Array(await gpu.read(prompt.scoreBuffers.qkv, 0, tokens * (row + 2 * kvHeads * headSize) * 4));
-        for (let t = 0; t < tokens; t++)
-          queries.set(projected.subarray(t * (row + 2 * kvHeads * headSize), t * (row + 2 * kvHeads * headSize) + row), (first + t) * row);
-        rotated.set(new Float32Array(await gpu.read(prompt.scoreBuffers.rotated, 0, tokens * row * 4)), first * row);
-        powers.push(...squaredNorms(new Float32Array(await gpu.read(residual, 0, tokens * width * 4)), width));
       }
-      const { rows, planeWords } = prompt.staging;
-      const halves = kvHeads * ids.length * headSize;
-      const keys = new Uint16Array(await gpu.read(rows, 0, Math.ceil(halves / 2) * 4)).subarray(0, halves);
-      const values = new Uint16Array(await gpu.read(rows, planeWords * 4, Math.ceil(halves / 2) * 4)).subarray(0, halves);
-      const importance = new Float32Array(await gpu.read(scorer.importance, 0, kvHeads * ids.length * 4));
-      look({ tokens: ids.length, queries, rotated, keys, values, importance, residualPower: median(powers) }, layer);
+      look(await seen.read(), layer);
     }
   } finally {
+    seen.dispose();
     sequence.dispose();
-    gpu.destroyBuffer(residual);
     prompt.dispose();
+  }
+}
+
+/** What is looked at of one layer, gathered in one buffer: a wait for the GPU costs more than the bytes. */
+class Seen {
+  readonly #buffer: GPUBuffer;
+  /** Bytes where each part begins, and the end. */
+  readonly #at: {
+    readonly projected: number;
+    readonly rotated: number;
+    readonly residual: number;
+    readonly rows: number;
+    readonly importance: number;
+    readonly end: number;
+  };
+
+  constructor(
+    private readonly transformer: Transformer,
+    private readonly prompt: PromptOps,
+    private readonly tokens: number,
+  ) {
+    const { heads, kvHeads, headSize, hidden } = transformer.config;
+    const projected = 0;
+    const rotated = projected + tokens * (heads + 2 * kvHeads) * headSize * 4;
+    const residual = rotated + tokens * heads * headSize * 4;
+    const rows = residual + tokens * hidden * 4;
+    const importance = rows + prompt.staging.rows.size;
+    this.#at = { projected, rotated, residual, rows, importance, end: importance + kvHeads * tokens * 4 };
+    this.#buffer = transformer.gpu.createBuffer("Survey.seen", this.#at.end, "staging");
+  }
+
+  /** After a chunk's attention: its queries before and after RoPE, and the residual stream. */
+  recordChunk(recorder: Recorder, first: number, tokens: number): void {
+    const { heads, kvHeads, headSize, hidden } = this.transformer.config;
+    const { qkv, rotated } = this.prompt.scoreBuffers;
+    const copy = (source: GPUBuffer, sourceRow: number, at: number, width: number): void =>
+      recorder.copy(source, sourceRow * width * 4, this.#buffer, at + first * width * 4, tokens * width * 4);
+    copy(qkv, 0, this.#at.projected, (heads + 2 * kvHeads) * headSize);
+    copy(rotated, 0, this.#at.rotated, heads * headSize);
+    copy(this.prompt.hidden, first, this.#at.residual, hidden);
+  }
+
+  /** After a layer's last chunk: its keys, values and importance. */
+  recordLayer(recorder: Recorder, importance: GPUBuffer): void {
+    const { rows } = this.prompt.staging;
+    recorder.copy(rows, 0, this.#buffer, this.#at.rows, rows.size);
+    recorder.copy(importance, 0, this.#buffer, this.#at.importance, this.#at.end - this.#at.importance);
+  }
+
+  async read(): Promise<LayerSurvey> {
+    const { heads, kvHeads, headSize, hidden } = this.transformer.config;
+    const { tokens } = this;
+    const bytes = await this.transformer.gpu.read(this.#buffer);
+    const row = heads * headSize;
+    const stride = row + 2 * kvHeads * headSize;
+    const projected = new Float32Array(bytes, this.#at.projected, tokens * stride);
+    const queries = new Float32Array(tokens * row);
+    for (let t = 0; t < tokens; t++) queries.set(projected.subarray(t * stride, t * stride + row), t * row);
+    const halves = kvHeads * tokens * headSize;
+    return {
+      tokens,
+      queries,
+      rotated: new Float32Array(bytes, this.#at.rotated, tokens * row),
+      keys: new Uint16Array(bytes, this.#at.rows, halves).slice(), // kept, unlike the rest
+      values: new Uint16Array(bytes, this.#at.rows + this.prompt.staging.planeWords * 4, halves).slice(),
+      importance: new Float32Array(bytes, this.#at.importance, kvHeads * tokens).slice(),
+      residualPower: median(squaredNorms(new Float32Array(bytes, this.#at.residual, tokens * hidden), hidden)),
+    };
+  }
+
+  dispose(): void {
+    this.transformer.gpu.destroyBuffer(this.#buffer);
   }
 }
 
