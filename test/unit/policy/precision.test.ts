@@ -63,7 +63,7 @@ describe("AGACC", () => {
   });
 
   test("three thresholds and the eviction line", () => {
-    expect(agaccTiers([0.9, 0.5, 0.3, 0.1, 0.01], { high: 0.5, low: 0.2, evict: 0.05 }, 8, 4)).toEqual([16, 8, 8, 4, 0]);
+    expect(agaccTiers([0.9, 0.5, 0.3, 0.2, 0.05, 0.01], { high: 0.5, low: 0.2, evict: 0.05 }, 8, 4)).toEqual([16, 8, 8, 4, 4, 0]);
   });
 
   test("pruning: the less important, the more channels, the smallest first", () => {
@@ -74,7 +74,7 @@ describe("AGACC", () => {
 });
 
 test("DiffKV's tiers are relative to uniform attention, the recent ones untouched", () => {
-  const attention = [0.3, 0.0019, 0.05, 0.1, 0, 0.001]; // uniform: 1/6
+  const attention = [0.3, 0.0019, 0.01, 0.1, 0, 0.001]; // uniform: 1/6
   expect(diffKvTiers(attention, { high: 1, low: 0.02, recent: 1 })).toEqual(["high", "pruned", "low", "low", "pruned", "recent"]);
   expect(diffKvTiers(attention, { high: 0.04, low: 0.04, recent: 0 })).toEqual(["high", "pruned", "high", "high", "pruned", "pruned"]);
 });
