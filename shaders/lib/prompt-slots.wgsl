@@ -15,8 +15,8 @@ fn lagSpan(part: u32, lag: u32) -> vec4u {
   return select(vec4u(start, lag, start + lag, lag), vec4u(start, 0u, 0u, 0u), part + 1u >= full);
 }
 
-// Score of a token whose partition has none after it: 1; later is better in a prompt of less than two partitions.
+// Score of a token whose partition has none after it: above all others' 1, and of them the later are better: not all of them may fit.
 fn restScore(position: u32, lag: u32) -> f32 {
   let tokens = params.tokens - params.sinks;
-  return select(1.0, f32(position - params.sinks + 1u) / f32(tokens + 1u), tokens < 2u * lag);
+  return f32(position - params.sinks + 1u) / f32(tokens + 1u) + select(1.0, 0.0, tokens < 2u * lag);
 }
