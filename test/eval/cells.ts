@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { root } from "../../scripts/machine.mjs";
 import type { ScoredToken } from "../../src/engine-types";
 import type { CacheScore } from "../../src/generate/score-many";
-import { resolvePolicy } from "../../src/policy/policy";
+import { PRESETS } from "../../src/policy/presets";
 import type { Candidate } from "./options";
 import type { Sample } from "./samples";
 
@@ -58,7 +58,9 @@ export interface CellOrigin {
 
 export function cellKey({ model, code }: CellOrigin, candidate: Candidate, sample: Sample): string {
   const { ids, from, values, compare } = sample;
-  return sha256(JSON.stringify([model, code, resolvePolicy(candidate.options.policy), candidate.options.budget ?? null, ids, from, values, compare]));
+  const { policy = "full" } = candidate.options;
+  const spec = typeof policy === "string" ? PRESETS[policy].spec : policy; // what it leaves open follows from code and model
+  return sha256(JSON.stringify([model, code, spec, candidate.options.budget ?? null, ids, from, values, compare]));
 }
 
 /** SHA-256 of everything a result can depend on but the model: the engine, its shaders, measured shares and calibrations. */
