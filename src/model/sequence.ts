@@ -145,6 +145,7 @@ export class Sequence {
   #countRing(buffers: CacheBuffers): Required<Pick<RowScores, "begin" | "attended">> & { readonly received: (layer: number) => BufferView } {
     const { gpu, config, decodeBuffers } = this.transformer;
     const { plan, info, units, partials } = buffers;
+    const most = scorerByName(this.#requireScore().kind).ringAttention === "max";
     const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     const begun = gpu.createBuffer(`${plan.owner}.begun`, 16, "scratch", { usage, owner: plan.owner });
     const size = config.kvHeads * plan.ringSlots * 4;
@@ -155,13 +156,13 @@ export class Sequence {
     );
     return {
       received,
-      begin: (position) => gpu.write(begun, 0, new Uint32Array([position])),
+      begin: (position) => gpu.write(begun, 0, new Uint32Array([position, most ? 1 : 0])),
       attended: (recorder, layer) => ops[layer]?.record(recorder),
     };
   }
 
   #countsRing(): boolean {
-    return scorerByName(this.#requireScore().kind).ringAttention === true;
+    return scorerByName(this.#requireScore().kind).ringAttention !== undefined;
   }
 
   /** Rate-distortion takes importance for attention, whose sum over a head's slots is 1. */

@@ -11,7 +11,7 @@ export const attentionHistory: Scorer = {
   name: "attention-history",
   source: "AGACC: Attention-Guided Adaptive KV Cache Compression, 2.2 to 2.5",
   defaults: { window: 512, block: 8 },
-  ringAttention: true,
+  ringAttention: "mean",
   prompt(view, options) {
     const { gpu, dims, params, importance, layer, tokens } = view;
     const { window, block } = options;

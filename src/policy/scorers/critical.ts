@@ -13,7 +13,7 @@ export const critical: Scorer = {
   name: "critical",
   source: "Feng et al. 2025, arXiv 2502.03805",
   defaults: { window: 32, pool: 7, poolKind: "max", epsilon: 1e-4 },
-  ringAttention: true,
+  ringAttention: "mean",
   projected: true,
   prompt(view, { window, pool, poolKind }) {
     const { gpu, dims, params, importance } = view;

@@ -10,7 +10,7 @@ export const h2o: Scorer = {
   name: "h2o",
   source: "Zhang et al. 2023, arXiv 2306.14048",
   defaults: { reduce: "sum" },
-  ringAttention: true,
+  ringAttention: "mean",
   prompt(view, options) {
     const { gpu, dims, params, importance } = view;
     const received = view.received({ queries: "all", reduce: "sum", decay: options.decay });

@@ -13,7 +13,7 @@ export const rkv: Scorer = {
   name: "r-kv",
   source: "Cai et al. 2025, R-KV",
   defaults: { window: 8, pool: 7, poolKind: "max", lambda: 0.1 },
-  ringAttention: true,
+  ringAttention: "mean",
   prompt(view, { window, pool, lambda }) {
     const { gpu, dims, params, tokens, keys, importance, storage } = view;
     const [norms, moments] = [view.norms(), view.meanKeys()];

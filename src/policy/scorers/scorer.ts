@@ -117,7 +117,7 @@ export interface RingView {
   readonly storage: KeyStorage;
   readonly moments: BufferView; // of this layer, as the prompt left them
   readonly rotation: BufferView; // (D/2) vec2f: mean cos and sin of the positions to come
-  /** (G, slots) f32: mean attention a slot has got from each query since its own, over the group's heads; only where the method asks for it. */
+  /** (G, slots) f32: mean attention a slot has got from each query since its own, over the group's heads, or the most; only where the method asks for it. */
   readonly received: BufferView | undefined;
   readonly importance: BufferView; // (G, slots) f32
   /** W_o^T W_o of every layer, (L, G, D, D) f32; only where the method asks for it. */
@@ -137,8 +137,8 @@ export interface Scorer {
   readonly mass?: boolean;
   /** Needs a second pass over the prompt. */
   readonly replay?: boolean;
-  /** Needs the attention that ring slots receive while decoding. */
-  readonly ringAttention?: boolean;
+  /** Needs the attention that ring slots receive while decoding: its mean, or the most that any query of any head pays. */
+  readonly ringAttention?: "mean" | "max";
   /** Needs RingView.outputGrams. */
   readonly projected?: boolean;
   /** Adds to the view what writes importance of a layer's prompt. */

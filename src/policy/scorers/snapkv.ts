@@ -10,7 +10,7 @@ export const snapkv: Scorer = {
   name: "snapkv",
   source: "Li et al. 2024, arXiv 2404.14469",
   defaults: { window: 64, pool: 5, poolKind: "mean" },
-  ringAttention: true,
+  ringAttention: "mean",
   prompt(view, options) {
     const { gpu, dims, params, importance } = view;
     const { window, pool, poolKind, reduce } = options;

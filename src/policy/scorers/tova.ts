@@ -10,7 +10,7 @@ export const tova: Scorer = {
   name: "tova",
   source: "Oren et al. 2024, arXiv 2401.06104",
   defaults: {},
-  ringAttention: true,
+  ringAttention: "mean",
   prompt(view) {
     const { gpu, dims, params, importance, layer, tokens } = view;
     const received = view.received({ queries: 1, reduce: "sum" });
