@@ -56,8 +56,8 @@ export interface ScoreSpec {
 
 /** Who gets how much: every layer the same, shares from the model's own table, PyramidKV's line, a table of one's own, or layers weighed against each other. */
 export interface BudgetSpec {
-  readonly kind: "uniform" | "ada" | "shares" | "pyramid" | "table" | "global";
-  /** Heads of a layer get the same (default for uniform), or compete (AdaKV; default for the others). */
+  readonly kind: "uniform" | "ada" | "shares" | "pyramid" | "table" | "global" | "dynamic";
+  /** Heads of a layer get the same (default for uniform and dynamic), or compete (AdaKV; default for the others). */
   readonly heads?: "uniform" | "ada";
   /** Part of a layer that is divided evenly before its heads compete. */
   readonly safeguard?: number;
@@ -65,7 +65,7 @@ export interface BudgetSpec {
   readonly beta?: number;
   /** table: the layers' parts, one a layer, of any sum. */
   readonly table?: readonly number[];
-  /** global: most times its equal share that one layer may hold. */
+  /** global, dynamic: most times its equal share that one layer may hold. */
   readonly slack?: number;
 }
 

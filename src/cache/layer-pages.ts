@@ -1,6 +1,6 @@
-// layer-pages: weighs the layers of a prompt against each other as they come in (budget "global"): one threshold of importance for all heads of all
+// layer-pages: weighs the layers of a prompt against each other as they come in (budgets "global" and "dynamic"): one threshold of importance for all heads of all
 // layers. Before a layer is compressed the layers so far share all pages anew, and the earlier ones give up what is now below the threshold. The threshold
-// only ever rises, so that the end is what one look at all layers would choose, and the pages never exceed the pool. Source: KV-Compress (methods 2.9).
+// only ever rises, so that the end is what one look at all layers would choose, and the pages never exceed the pool. Sources: KV-Compress and DynamicKV (methods 2.9, 2.11).
 
 import type { Gpu } from "../gpu/device";
 import type { Op, Recorder } from "../gpu/recorder";

@@ -37,8 +37,8 @@ export interface BudgetCase {
   readonly calibration?: Calibration;
 }
 
-/** AdaKV's safeguard (Feng et al. 2024), PyramidKV's beta (Cai et al. 2024). The slack is a compromise: room in every layer's page table costs bytes. */
-const DEFAULTS = { safeguard: 0.2, beta: 20, slack: 4 } as const;
+/** AdaKV's safeguard (Feng et al. 2024), PyramidKV's beta (Cai et al. 2024). */
+const DEFAULTS = { safeguard: 0.2, beta: 20 } as const;
 
 const SHARES: Readonly<Record<BudgetKind, (config: ModelConfig, given: BudgetCase, rule: BudgetRule) => readonly number[]>> = {
   uniform: equalShares,
@@ -50,25 +50,30 @@ const SHARES: Readonly<Record<BudgetKind, (config: ModelConfig, given: BudgetCas
     return parts(table);
   },
   global: equalShares,
+  dynamic: equalShares,
 };
+
+/** Layers share by one threshold of importance, at most so many times an equal part: KV-Compress has no bound, DynamicKV has 10. */
+const SLACK: Partial<Readonly<Record<BudgetKind, number>>> = { global: 4, dynamic: 10 };
 
 /** @param mode tiers have a safeguard by default, rate-distortion none. Throws BAD_OPTION. */
 export function resolveBudget(spec: PolicySpec["budget"], mode: "static" | "tiers" | "rate-distortion"): BudgetRule {
   const kind = spec?.kind ?? "ada";
   if (!(kind in SHARES)) throw bad("budget.kind", kind, Object.keys(SHARES).join(", "));
-  if (kind === "global" && mode !== "tiers") throw bad("budget.kind", kind, "global with precision evict-only or tiers, whose threshold it finds");
+  const weighsLayers = kind in SLACK;
+  if (weighsLayers && mode !== "tiers") throw bad("budget.kind", kind, `${kind} with precision evict-only or tiers, whose threshold it finds`);
   const table = spec?.table ?? [];
   if (kind === "table" && table.length === 0) throw bad("budget.table", "nothing", "a part for every layer");
   if (!Array.isArray(table) || table.some((part) => !(part >= 0 && Number.isFinite(part)))) throw bad("budget.table", table, "numbers, none negative");
   if (kind === "table" && !table.some((part) => part > 0)) throw bad("budget.table", table, "numbers that are not all zero");
   return {
     kind,
-    perHead: spec?.heads === undefined ? kind === "uniform" : spec.heads === "uniform",
-    safeguard: within("budget.safeguard", spec?.safeguard ?? (mode === "tiers" && kind !== "global" ? DEFAULTS.safeguard : 0), 0, 1),
+    perHead: spec?.heads === undefined ? kind === "uniform" || kind === "dynamic" : spec.heads === "uniform",
+    safeguard: within("budget.safeguard", spec?.safeguard ?? (mode === "tiers" && !weighsLayers ? DEFAULTS.safeguard : 0), 0, 1),
     beta: within("budget.beta", spec?.beta ?? DEFAULTS.beta, 1, 1000),
     table: [...table],
-    weighsLayers: kind === "global",
-    slack: kind === "global" ? within("budget.slack", spec?.slack ?? DEFAULTS.slack, 1, 64) : 1,
+    weighsLayers,
+    slack: within("budget.slack", (weighsLayers ? spec?.slack : undefined) ?? SLACK[kind] ?? 1, 1, 64),
   };
 }
 

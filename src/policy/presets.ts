@@ -84,6 +84,12 @@ export const PRESETS = {
     source: "Rehg 2024",
     spec: { score: { kind: "snapkv", window: 32, pool: 7, poolKind: "max" }, budget: { kind: "global" }, precision: { kind: "evict-only" } },
   },
+  dynamickv: {
+    title: "DynamicKV",
+    sentence: "SnapKV whose layers get room by how many of the best scores they hold.",
+    source: "Zhou et al. 2024",
+    spec: { score: { kind: "snapkv", window: 8, pool: 7, poolKind: "max" }, budget: { kind: "dynamic" }, precision: { kind: "evict-only" } },
+  },
   keydiff: {
     title: "KeyDiff",
     sentence: "Keeps the tokens whose keys are unlike the others.",

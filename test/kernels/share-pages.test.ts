@@ -28,6 +28,29 @@ async function prompted(policy: PolicySpec, tokens: number, budgetBytes: number)
   return bench;
 }
 
+test("DynamicKV: layers share by the scores they hold, the heads of a layer evenly", async () => {
+  const bench = await prompted({ score: { kind: "ensemble" }, budget: { kind: "dynamic" }, precision: { kind: "evict-only" } }, 300, 24_000);
+  const words = await bench.words();
+  const { plan } = bench.cache;
+  const lists = Array.from({ length: LAYERS }, (_, layer) => pageLists(words, layer));
+  lists.forEach((heads, layer) => {
+    const budget = words.tables[layer * plan.tableStride]!;
+    for (const { length, pages } of heads) {
+      expect(pages.length).toBeLessThanOrEqual(Math.floor(budget / G));
+      // Slots judged again that are of one stored level go together, so that a slot or two may be missing.
+      expect(length).toBeGreaterThanOrEqual(Math.min(288, Math.floor(budget / G) * plan.layout.slotsPerPage[0]!) - 2);
+    }
+  });
+  // The budget of a layer is what its slots above the threshold take, so layers rank by how many those are.
+  const scores = bench.truth.map((layer) => layer.flatMap((rows) => rows.slice(4, 292).map(({ importance }) => importance)));
+  const threshold = scores.flat().sort((a, b) => b - a)[plan.totalPages * plan.layout.slotsPerPage[0]!]!;
+  const hits = scores.map((layer) => layer.filter((score) => score >= threshold).length);
+  const budgets = hits.map((_, layer) => words.tables[layer * plan.tableStride]!);
+  for (let a = 0; a < LAYERS; a++)
+    for (let b = 0; b < LAYERS; b++) if (hits[a]! > hits[b]! + 2 * G * plan.layout.slotsPerPage[0]!) expect(budgets[a]!).toBeGreaterThan(budgets[b]!);
+  bench.dispose();
+});
+
 describe.each<[string, PolicySpec]>([
   ["16 bits or nothing", { score: { kind: "ensemble" }, budget: { kind: "global" }, precision: { kind: "evict-only" } }],
   ["two formats", { score: { kind: "ensemble" }, budget: { kind: "global" }, precision: { kind: "tiers", formats: ["k2v2", "k4v4"] } }],
