@@ -26,7 +26,8 @@ export type ScoreName =
   | "random"
   | "kvzip"
   | "r-kv"
-  | "qfilter";
+  | "qfilter"
+  | "expected-attention-stats";
 
 /** A method and its settings; what is left out is the paper's own. Each method's file says which it reads. */
 export interface ScoreSpec {

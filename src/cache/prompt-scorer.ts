@@ -64,6 +64,7 @@ export class PromptScorer implements PromptView {
   readonly #statistics = new Map<string, BufferView>();
   readonly #chunks: ChunkOp[] = [];
   readonly #finish: Op[] = [];
+  readonly #layerWrites: ((layer: number) => void)[] = [];
   #layer = 0;
 
   constructor(
@@ -93,6 +94,7 @@ export class PromptScorer implements PromptView {
   begin(recorder: Recorder, layer = 0): void {
     this.#layer = layer;
     this.gpu.write(this.layer, 0, new Uint32Array([layer, layer * this.dims.kvHeads]));
+    for (const write of this.#layerWrites) write(layer);
     for (const op of this.#chunks) op.begin?.(recorder);
   }
 
@@ -147,14 +149,15 @@ export class PromptScorer implements PromptView {
     });
   }
 
-  expectedLogits(): BufferView {
-    return this.#once("logits", () => {
+  expectedLogits(stored?: Calibration): BufferView {
+    return this.#once(stored ? "storedLogits" : "logits", () => {
       const { gpu, dims, params, keys, tokens, storage } = this;
       const { heads, headSize } = dims;
+      const queries = stored ? this.#storedQueries(stored) : { pivot: this.#pivot(), sums: this.#sums() };
       const mean = this.create("mean", heads * headSize);
       const triangle = this.create("triangle", heads * headSize * headSize);
       const logits = this.create("logits", heads * tokens, "staging");
-      this.add(rotateMoments(gpu, dims, { params, pivot: this.#pivot(), sums: this.#sums(), rotation: this.#rotation(), mean, triangle }));
+      this.add(rotateMoments(gpu, dims, { params, ...queries, rotation: this.#rotation(), mean, triangle }));
       this.add(expectedAttention(gpu, dims, { params, keys, mean, triangle, logits, tokens, storage }));
       return logits;
     });
@@ -245,6 +248,29 @@ export class PromptScorer implements PromptView {
       });
       return sums;
     });
+  }
+
+  /** What the gathered sums would be for queries of the stored means and covariances, layer by layer. */
+  #storedQueries({ queryMean, queryCovariance }: Calibration): { readonly pivot: BufferView; readonly sums: BufferView } {
+    const { heads, headSize } = this.dims;
+    const pivot = this.create("storedMeans", heads * headSize);
+    const sums = this.create("storedSums", heads * (headSize + 1) * headSize);
+    const count = Math.max(1, this.tokens - this.options.sinks);
+    const square = headSize * headSize;
+    this.#layerWrites.push((layer) => {
+      const data = new Float32Array(heads * (square + headSize)); // the mean is the pivot: nothing is left of it in the sums
+      for (let head = 0; head < heads; head++) {
+        const from = (layer * heads + head) * square;
+        const covariance = queryCovariance.subarray(from, from + square);
+        data.set(
+          covariance.map((value) => value * count),
+          head * (square + headSize),
+        );
+      }
+      this.gpu.write(pivot, 0, queryMean.slice(layer * heads * headSize, (layer + 1) * heads * headSize));
+      this.gpu.write(sums, 0, data);
+    });
+    return { pivot, sums };
   }
 
   #rotation(): BufferView {

@@ -4,11 +4,23 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { futureRotation } from "../../src/cache/future-rotation";
 import type { Gpu } from "../../src/gpu/device";
 import type { RopePairing } from "../../src/model/model-config";
+import type { Calibration } from "../../src/policy/calibration";
 import { ensemble } from "../reference/ensemble";
-import { type Dims, expectedAttention, expectedLogits, keepSet, queryMoments, rotateMoments, weighByValueNorm } from "../reference/expected-attention";
+import {
+  type Dims,
+  expectedAttention,
+  expectedLogits,
+  keepSet,
+  type Moments,
+  type Numbers,
+  queryMoments,
+  rotateMoments,
+  weighByValueNorm,
+} from "../reference/expected-attention";
 import { condensedLogits, logNormalizers, poolMoments, queryEnergy } from "../reference/group-moments";
 import { keyDiversity, meanUnitKey } from "../reference/key-diversity";
 import { goldenDims, goldenFuture, goldenInputs, goldenKeep, goldenOutputs, goldenRope } from "../reference/kvpress-golden";
+import { storedExpectedAttention } from "../reference/scorers/expected-attention-score";
 import { rotateRows, type ScoringCase, scoringCase } from "../reference/scoring-case";
 import { maxPool, windowAttention } from "../reference/snapkv";
 import { expectClose, tolerances } from "../tolerances";
@@ -69,6 +81,16 @@ describe.each(shapes)("%s", (_, dims, pairing, chunk) => {
     for (let g = 0; g < G; g++)
       expectClose(scored.importance.subarray(g * T + sinks, (g + 1) * T), want.subarray(g * T + sinks, (g + 1) * T), tolerances.score);
     expectClose(scored.queryEnergy, queryEnergy(poolMoments(moments, dims), dims), tolerances.moments);
+  });
+
+  test("Expected Attention of stored queries, of this layer and no other", async () => {
+    const other = queryMoments(scoringCase(dims, pairing, { seed: 8 }).queries, dims);
+    const both = (of: (from: Moments) => Numbers): Float32Array => Float32Array.from([...of(moments), ...of(other)]);
+    const calibration = { queryMean: both(({ mean }) => mean), queryCovariance: both(({ covariance }) => covariance) } as Partial<Calibration> as Calibration;
+    const scored = await scorePrompt(gpu, given, { ...attention, kind: "expected-attention-stats", sinks }, { chunk, calibration });
+    const want = storedExpectedAttention(other, { ...given, rotation, pairing, epsilon: attention.epsilon }, dims);
+    for (let g = 0; g < G; g++)
+      expectClose(scored.importance.subarray(g * T + sinks, (g + 1) * T), want.subarray(g * T + sinks, (g + 1) * T), tolerances.score);
   });
 
   test("ensemble, and the record left for decoding", async () => {

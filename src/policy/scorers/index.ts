@@ -7,6 +7,7 @@ import { defensive } from "./defensive";
 import { ensemble } from "./ensemble";
 import { ensembleReplay } from "./ensemble-replay";
 import { expectedAttention } from "./expected-attention";
+import { expectedAttentionStats } from "./expected-attention-stats";
 import { h2o } from "./h2o";
 import { keydiff } from "./keydiff";
 import { knorm } from "./knorm";
@@ -23,6 +24,7 @@ import { valueNorm } from "./value-norm";
 
 export const SCORERS: readonly Scorer[] = [
   expectedAttention,
+  expectedAttentionStats,
   ensemble,
   ensembleReplay,
   kvzip,

@@ -82,8 +82,8 @@ export interface PromptView {
   pooledMoments(): BufferView;
   /** (G, tokens) vec2f: 1/|k|, |v|. */
   norms(): BufferView;
-  /** (H, tokens) f32: log expected attention, not normalised (kvpress 1.2). */
-  expectedLogits(): BufferView;
+  /** (H, tokens) f32: log expected attention, not normalised (kvpress 1.2), of queries like the prompt's or, where given, like those stored (1.5). */
+  expectedLogits(stored?: Calibration): BufferView;
   /** (G, tokens) vec2f: (1 - cos(k, mean unit key))^3, condensed log-score. */
   keyTerms(): BufferView;
   /** The moments, with the mean unit key of every head in their record. */
