@@ -67,6 +67,7 @@ const refused: [string, unknown, string][] = [
   ["an even pool", { precision, score: { kind: "ensemble", pool: 4 } }, "score.pool"],
   ["a decay of zero", { precision, score: { kind: "ensemble", decay: 0 } }, "score.decay"],
   ["an unknown budget", { precision, budget: { kind: "fair" } }, "budget.kind"],
+  ["a partition of one token", { precision, score: { kind: "lagkv", lag: 1 } }, "score.lag"],
   ["a safeguard above 1", { precision, budget: { kind: "ada", safeguard: 1.5 } }, "budget.safeguard"],
   ["a ring of one", { precision, ring: 1 }, "ring"],
   ["half a sink", { precision, sinks: 0.5 }, "sinks"],
