@@ -26,10 +26,10 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     let middle = (low + high) / 2u;
     if (allPages(lane, middle) <= share.pages) { high = middle; } else { low = middle; }
   }
-  let left = share.pages - min(share.pages, allPages(lane, high));
+  let left = (share.pages - min(share.pages, allPages(lane, high))) / unit();
   for (var layer = lane; layer < share.seen; layer += WG) {
-    let part = left / share.seen + select(0u, 1u, layer < left % share.seen);
-    tables[layer * share.tableStride + T_BUDGET] = min(pagesOf(layer, high) + part, share.most);
+    let part = (left / share.seen + select(0u, 1u, layer < left % share.seen)) * unit();
+    tables[layer * share.tableStride + T_BUDGET] = min(pagesOf(layer, high) + part, share.most / unit() * unit());
   }
 }
 
@@ -59,8 +59,11 @@ fn pagesOf(layer: u32, level: u32) -> u32 {
     }
     pages += max(ofHead, 1u);
   }
-  return min(pages, share.most);
+  return min((pages + unit() - 1u) / unit(), share.most / unit()) * unit();
 }
+
+// Pages by which a budget may grow: heads that share it evenly have no use for fewer than one each.
+fn unit() -> u32 { return select(1u, info.kvHeads, info.perHead == 1u); }
 
 fn atLeast(layer: u32, head: u32, level: u32) -> u32 {
   if (level >= LEVELS) { return 0u; }

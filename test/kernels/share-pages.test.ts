@@ -35,6 +35,7 @@ test("DynamicKV: layers share by the scores they hold, the heads of a layer even
   const lists = Array.from({ length: LAYERS }, (_, layer) => pageLists(words, layer));
   lists.forEach((heads, layer) => {
     const budget = words.tables[layer * plan.tableStride]!;
+    expect(budget % G, "no page that the heads cannot share").toBe(0);
     for (const { length, pages } of heads) {
       expect(pages.length).toBeLessThanOrEqual(Math.floor(budget / G));
       // Slots judged again that are of one stored level go together, so that a slot or two may be missing.
