@@ -149,11 +149,11 @@ async function calibrationOf(runtime: Runtime, sha256: string, request: LoadRequ
   if (request.calibration === false) return undefined;
   const { gpu } = runtime.transformer;
   const { signal, onProgress } = request;
-  const inPage = environment.read === undefined;
-  const base = request.base ?? globalThis.document?.baseURI ?? globalThis.location?.href;
-  const store = inPage ? await calibrationStore() : undefined;
+  const base: string | undefined = request.base ?? globalThis.document?.baseURI ?? globalThis.location?.href;
+  const read = environment.read ?? (base === undefined ? async () => undefined : pageFiles(base));
+  const store = environment.read ? undefined : await calibrationStore();
   try {
-    const known = await findCalibration(sha256, environment.read ?? pageFiles(base), store);
+    const known = await findCalibration(sha256, read, store);
     if (known || gpu.software) return known;
     const made = await calibrate(runtime, {
       model: sha256,
