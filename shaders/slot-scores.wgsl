@@ -63,7 +63,8 @@ fn anchorCosine(row: u32, head: u32) -> f32 {
   for (var i = 0u; i < quads(); i++) {
     let at = first + select(2u * i, 4u * i, HALF == 1u);
     let y = at + D / 2u;
-    let anchor = select(vec4f(anchors[at], anchors[y], anchors[at + 1u], anchors[y + 1u]), vec4f(anchors[at], anchors[at + 1u], anchors[at + 2u], anchors[at + 3u]), HALF == 1u);
+    let neighbours = vec4f(anchors[at], anchors[y], anchors[at + 1u], anchors[y + 1u]);
+    let anchor = select(neighbours, vec4f(anchors[at], anchors[at + 1u], anchors[at + 2u], anchors[at + 3u]), HALF == 1u);
     near += dot(unpackQuad(keys[row + i]), anchor);
     anchorEnergy += dot(anchor, anchor);
   }
