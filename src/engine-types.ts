@@ -112,8 +112,10 @@ export interface Progress {
 export interface CacheOptions {
   /** A preset's name or a policy of one's own. Default "full". */
   readonly policy?: PresetName | PolicySpec;
-  /** What the policy may use. Needed by policies that drop or choose bits; ignored by full and uniform ones. */
+  /** What the policy may use. Needed by policies that drop or choose bits; ignored by full and uniform ones; "auto" has its own where none is given. */
   readonly budget?: Budget;
+  /** What the answer is for: "auto" keeps at least 30 % of the bytes where the model reasons. */
+  readonly task?: "chat" | "reasoning";
 }
 
 export interface SamplingOptions {

@@ -9,7 +9,7 @@ import type { Transformer } from "../model/transformer";
 import { resolveSampling } from "./sampling-options";
 
 /** Policies whose kernels differ: without a score, and with each of the two. */
-const POLICIES: readonly PresetName[] = ["full", "expected-attention", "rate-distortion"];
+const POLICIES: readonly PresetName[] = ["full", "expected-attention", "lacuna"];
 
 /** Tokens of the caches that are bound and thrown away; enough that any budget of theirs is too. */
 const TOKENS = 256;

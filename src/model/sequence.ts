@@ -13,6 +13,7 @@ import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
 import { StepBuffer } from "../gpu/step";
 import { ringAttention } from "../kernels/ring-attention";
+import { autoChoice } from "../policy/auto";
 import { sharesOf } from "../policy/budgets";
 import type { Calibration } from "../policy/calibration";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
@@ -38,10 +39,11 @@ export class Sequence {
     tokens: number,
   ) {
     const { config } = transformer;
-    const policy = resolvePolicy(options.policy, transformer.codec?.calibration);
-    this.policy = policy;
     this.fullBytes = tokens * fullBytesPerToken(config);
-    const bytes = needsBudget(policy) ? budgetBytes(options.budget, this.fullBytes) : undefined;
+    const chosen = options.policy === "auto" ? autoChoice(options, tokens, this.fullBytes) : options;
+    const policy = resolvePolicy(chosen.policy, transformer.codec?.calibration);
+    this.policy = policy;
+    const bytes = needsBudget(policy) ? budgetBytes(chosen.budget, this.fullBytes) : undefined;
     const owner = transformer.nameSequence();
     try {
       this.cache = this.#createCache(owner, tokens, bytes);

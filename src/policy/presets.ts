@@ -18,11 +18,29 @@ const ADA = { budget: { kind: "ada" }, precision: { kind: "evict-only" } } as co
 const UNIFORM = { budget: { kind: "uniform" }, precision: { kind: "evict-only" } } as const;
 
 export const PRESETS = {
+  lacuna: {
+    title: "Lacuna",
+    sentence: "Every token gets as many bits as it is worth to each head; the least useful ones are dropped.",
+    source: "Lacuna, one pass over the prompt",
+    spec: { score: { kind: "ensemble" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion" } },
+  },
+  "lacuna-thorough": {
+    title: "Lacuna, thorough",
+    sentence: "The same after reading the prompt twice: what is looked up to repeat it counts too.",
+    source: "Lacuna with KVzip's replay",
+    spec: { score: { kind: "ensemble-replay" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion" } },
+  },
+  auto: {
+    title: "Automatic",
+    sentence: "Chooses by the length of the context: nothing is compressed below 8,192 tokens.",
+    source: "a decision table over the literature",
+    spec: uniform("k16v16"), // where the context is short; src/policy/auto.ts has the table
+  },
   "rate-distortion": {
     title: "Rate-distortion",
-    sentence: "Every token gets as many bits as it is worth; the least useful ones are dropped.",
+    sentence: "Lacuna's rule with formats that need no calibration.",
     source: "Lacuna",
-    spec: { score: { kind: "ensemble" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion" } },
+    spec: { score: { kind: "ensemble" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion", formats: ["k2v2", "k4v2", "k4v4", "k8v8"] } },
   },
   "expected-attention": {
     title: "Expected attention",
@@ -113,6 +131,12 @@ export const PRESETS = {
     sentence: "Keeps what is looked at and not said again later; made for long outputs.",
     source: "Cai et al. 2025",
     spec: { score: { kind: "r-kv" }, ...UNIFORM },
+  },
+  kvzip: {
+    title: "KVzip",
+    sentence: "Keeps what the model looks up when it is told to repeat the context.",
+    source: "Kim et al. 2025",
+    spec: { score: { kind: "kvzip" }, budget: { kind: "global" }, precision: { kind: "evict-only" } },
   },
   "streaming-llm": {
     title: "StreamingLLM",

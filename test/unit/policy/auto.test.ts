@@ -1,0 +1,36 @@
+// auto: the seed's decision table, row by row, and the floor for reasoning.
+
+import { expect, test } from "vitest";
+import { autoChoice } from "../../../src/policy/auto";
+import { resolvePolicy } from "../../../src/policy/policy";
+
+test.each([
+  [2, "k16v16", "static", undefined],
+  [8191, "k16v16", "static", undefined],
+  [8192, "k16v16", "tiers", { ratio: 0.5 }],
+  [32_768, "k16v16", "tiers", { ratio: 0.25 }],
+  [131_072, "k2v2", "rate-distortion", { ratio: 0.1 }],
+] as const)("%d tokens", (tokens, format, mode, budget) => {
+  const choice = autoChoice({}, tokens, tokens * 1000);
+  const policy = resolvePolicy(choice.policy);
+  expect(policy.mode).toBe(mode);
+  expect(policy.formats[0]?.name).toBe(format);
+  expect(choice.budget).toEqual(budget);
+});
+
+test("medium contexts go by H2O under PyramidKV's budgets, long ones by SnapKV's window of 64", () => {
+  expect(resolvePolicy(autoChoice({}, 10_000, 1).policy)).toMatchObject({ score: { kind: "h2o" }, budget: { kind: "pyramid" } });
+  expect(resolvePolicy(autoChoice({}, 40_000, 1).policy)).toMatchObject({ score: { kind: "snapkv", window: 64 } });
+});
+
+test("reasoning never gets less than 30 % of the bytes, whoever set the budget", () => {
+  expect(autoChoice({ task: "reasoning" }, 200_000, 1000).budget).toEqual({ ratio: 0.3 });
+  expect(autoChoice({ task: "reasoning", budget: { ratio: 0.05 } }, 200_000, 1000).budget).toEqual({ ratio: 0.3 });
+  expect(autoChoice({ task: "reasoning", budget: { bytes: 100 } }, 200_000, 1000).budget).toEqual({ bytes: 300 });
+  expect(autoChoice({ task: "reasoning" }, 10_000, 1000).budget).toEqual({ ratio: 0.5 });
+});
+
+test("a caller's budget takes the table's place, but a short context still gets none", () => {
+  expect(autoChoice({ budget: { ratio: 0.2 } }, 40_000, 1).budget).toEqual({ ratio: 0.2 });
+  expect(autoChoice({ budget: { ratio: 0.2 } }, 100, 1)).toEqual({ policy: "full" });
+});
