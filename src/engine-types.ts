@@ -110,7 +110,7 @@ export interface Progress {
 }
 
 export interface CacheOptions {
-  /** A preset's name or a policy of one's own. Default "full". */
+  /** A preset's name or a policy of one's own. Default: "lacuna" where a budget is given, else "full". */
   readonly policy?: PresetName | PolicySpec;
   /** What the policy may use. Needed by policies that drop or choose bits; ignored by full and uniform ones; "auto" has its own where none is given. */
   readonly budget?: Budget;

@@ -41,7 +41,7 @@ export class Sequence {
     const { config } = transformer;
     this.fullBytes = tokens * fullBytesPerToken(config);
     const chosen = options.policy === "auto" ? autoChoice(options, tokens, this.fullBytes) : options;
-    const policy = resolvePolicy(chosen.policy, transformer.codec?.calibration);
+    const policy = resolvePolicy(chosen.policy ?? (chosen.budget ? "lacuna" : "full"), transformer.codec?.calibration);
     this.policy = policy;
     const bytes = needsBudget(policy) ? budgetBytes(chosen.budget, this.fullBytes) : undefined;
     const owner = transformer.nameSequence();

@@ -28,12 +28,18 @@ export interface CommandOptions {
   readonly json: boolean;
 }
 
+/** Names of the presets, a few to a line. */
+const PRESET_LINES = Array.from({ length: Math.ceil(PRESET_NAMES.length / 7) }, (_, line) => PRESET_NAMES.slice(7 * line, 7 * line + 7).join(", ")).join(
+  ",\n                         ",
+);
+
 export const USAGE = `Usage: npm run -s generate -- --model tiny|smollm2-135m|PATH.gguf --prompt TEXT [options]
 
-  --model NAME|PATH      a model of models/catalog.json, or a GGUF file (default tiny)
+  --model NAME|PATH      a model of models/catalog.ts, or a GGUF file (default tiny)
   --prompt TEXT          the prompt; or --prompt-file FILE, or --prompt-ids FILE.json (an array of token ids)
   --chat                 the text is a user's message, special tokens in it are plain text; without, it is raw
-  --policy NAME|JSON     full (default), expected-attention, uniform-8, uniform-4, rate-distortion, or a policy as JSON
+  --policy NAME|JSON     ${PRESET_LINES}
+                         or a policy as JSON; default lacuna where a budget is given, else full
   --budget B             what the policy may use: 0.1 (of the 16-bit cache), 32MiB, or bytes
   --max-tokens N         new tokens at most (default 256); --stop TEXT ends earlier, may be repeated
   --temperature T        0 = greedy (default); --top-k N, --top-p P, --min-p P, --repetition-penalty R, --seed N
