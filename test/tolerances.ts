@@ -16,6 +16,11 @@ export const tolerances = {
   frequency: { atol: 0, rtol: 1e-6, because: "transformers computes RoPE's frequencies in f32" },
   score: { atol: 1e-9, rtol: 1e-4, because: "f32 sums of up to D^2 products in an exponent of a few units; what the milestone asks of scores" },
   monteCarlo: { atol: 0, rtol: 0.01, because: "400,000 samples of a log-normal: standard error about .003" },
+  kvpressOverlap: {
+    atol: 0.02,
+    rtol: 0,
+    because: "slots whose scores lie within the rounding of keys to f16 change places, up to .0015 of them; another method keeps below .9",
+  },
   credits: { atol: 2e-3, rtol: 1e-5, because: "up to some hundred cosines, each rounded to 1/65,536; one of them missing is off by .5" },
   normalizers: { atol: 1e-5, rtol: 1e-5, because: "f32 sums of up to a few hundred products, inside a logarithm" },
   moments: { atol: 1e-5, rtol: 2e-5, because: "f32 sums over a few hundred queries of variance 1 to 10 around a pivot some deviations away" },
