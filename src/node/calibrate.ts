@@ -67,7 +67,11 @@ async function run({ model, out, quick, thorough, json }: Words): Promise<void> 
   const { signal } = controller;
   const isPath = /\.gguf$/i.test(model) || /[\\/]/.test(model);
   const source = await fileSource(isPath ? model : await fetchModel(model, { say, signal }));
-  const opened = await openModel(source, { gpu: await nodeGpu(), signal, onProgress: progressPrinter((text) => process.stderr.write(text), process.stderr.isTTY === true) });
+  const opened = await openModel(source, {
+    gpu: await nodeGpu(),
+    signal,
+    onProgress: progressPrinter((text) => process.stderr.write(text), process.stderr.isTTY === true),
+  });
   try {
     const options = { model: opened.sha256, signal, say, onProgress: tenths(say) };
     const calibration = await calibrate(opened.runtime, { ...options, ...((quick || thorough) && { measure: thorough }) });
