@@ -63,11 +63,11 @@ function Lanes() {
 /** What B runs, or will run: the controls before the first run, afterwards what it was started with. */
 function compressedTitle(): string {
   const cache = laneB.value.status === "idle" ? { policy: policy.value, budget: { ratio: budgetRatio.value } } : runningCache.value;
-  const name = typeof cache.policy === "string" ? cache.policy : "full";
-  const choice = policyChoice(name);
-  if (!choice.budgeted || !cache.budget) return `${choice.title}.`;
+  const choice = policyChoice(cache.policy ?? "full");
+  const title = choice.name === "custom" ? `${choice.title} (${choice.sentence.slice(0, -1)})` : choice.title;
+  if (!choice.budgeted || !cache.budget) return `${title}.`;
   const budget = "ratio" in cache.budget ? `${formatPercent(cache.budget.ratio)} of 16 bits` : formatMemory(cache.budget.bytes);
-  return `${choice.title}, budget ${budget}.`;
+  return `${title}, budget ${budget}.`;
 }
 
 /** On a phone the panes are long: B's figures stay in view. */

@@ -5,6 +5,7 @@ import { App } from "./app";
 import { begin } from "./state/model";
 import "./style/base.css";
 import "./style/controls.css";
+import "./style/choices.css";
 import "./style/panes.css";
 import "./style/map.css";
 

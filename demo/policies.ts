@@ -1,19 +1,63 @@
-// policies: the presets as the menu shows them. What they do is the engine's business.
+// policies: the presets as the menu shows them, and a policy of one's own beside them. What they do is the engine's business.
 
-import { isBudgeted, PRESET_NAMES, PRESETS, type PresetName } from "../src/policy/presets";
+import type { PolicySpec, PresetName } from "../src/engine-types";
+import { isBudgeted, PRESET_NAMES, PRESETS, type Preset } from "../src/policy/presets";
+import { BUDGETS, PRECISION_KINDS, PRECISIONS, SCORES } from "./choices";
 
 export interface PolicyChoice {
-  readonly name: PresetName;
+  /** Preset's name, or "custom". */
+  readonly name: PresetName | "custom";
   readonly title: string;
   readonly sentence: string;
+  /** Paper or formula; empty for a policy of one's own. */
   readonly source: string;
   /** Whether the policy spends a budget or has one size. */
   readonly budgeted: boolean;
 }
 
-export const POLICIES: readonly PolicyChoice[] = PRESET_NAMES.map(policyChoice);
+export interface PolicyGroup {
+  readonly title: string;
+  readonly names: readonly PresetName[];
+}
 
-export function policyChoice(name: PresetName): PolicyChoice {
-  const { title, sentence, source } = PRESETS[name];
-  return { name, title, sentence, source, budgeted: isBudgeted(name) };
+/** What the page starts with: Lacuna's own rule. */
+export const DEFAULT_POLICY: PresetName = PRESET_NAMES.find((name: string) => name === "lacuna") ?? "rate-distortion";
+
+/** The menu: Lacuna's own first, then by what happens to a token. */
+export const POLICY_GROUPS: readonly PolicyGroup[] = groupPresets(PRESETS).map(({ title, names }) => ({ title, names: names as PresetName[] }));
+
+export function policyChoice(policy: PresetName | PolicySpec): PolicyChoice {
+  if (typeof policy !== "string") return { name: "custom", title: "Custom", sentence: describe(policy), source: "", budgeted: spendsBudget(policy) };
+  const { title, sentence, source } = PRESETS[policy];
+  return { name: policy, title, sentence, source, budgeted: isBudgeted(policy) };
+}
+
+/** Presets by group, in the presets' own order; groups that would be empty are left out. */
+export function groupPresets(presets: Readonly<Record<string, Preset>>): { title: string; names: string[] }[] {
+  const own = "Lacuna's own";
+  const groupOf = (name: string): string | undefined => {
+    const preset = presets[name];
+    // What auto does depends on the context: its own spec is that of short ones.
+    return name === "auto" || preset?.source.startsWith("Lacuna") ? own : preset && PRECISIONS[preset.spec.precision.kind].group;
+  };
+  return [...new Set([own, ...PRECISION_KINDS.map((kind) => PRECISIONS[kind].group)])]
+    .map((title) => ({ title, names: Object.keys(presets).filter((name) => groupOf(name) === title) }))
+    .filter(({ names }) => names.length > 0);
+}
+
+/** isBudgeted, of a policy of one's own. */
+function spendsBudget({ precision }: PolicySpec): boolean {
+  return precision.kind !== "uniform";
+}
+
+function describe(spec: PolicySpec): string {
+  const { score, budget, precision } = spec;
+  const formats = (precision.formats ?? (precision.format ? [precision.format] : [])).join(", ");
+  const judged = [
+    score && score.kind !== "none" ? `score: ${SCORES[score.kind].title}` : "",
+    budget ? `budget: ${BUDGETS[budget.kind].title.toLowerCase()}` : "",
+  ].filter(Boolean);
+  const bits = `bits: ${PRECISIONS[precision.kind].title.toLowerCase()}${formats ? ` (${formats})` : ""}`;
+  const sentence = [...(spendsBudget(spec) ? judged : []), bits].join("; ");
+  return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}.`;
 }

@@ -2,6 +2,7 @@
 // sentences, and the beginning of an address to Congress; public domain, none of it seen by the tiny model in training.
 
 import type { PresetName } from "../src/engine-types";
+import { DEFAULT_POLICY } from "./policies";
 import essay from "./samples/essay.txt?raw";
 import passkey from "./samples/passkey.txt?raw";
 import sixFacts from "./samples/six-facts.txt?raw";
@@ -26,7 +27,7 @@ export const SAMPLES: readonly Sample[] = [
     hint: "Six facts are hidden in a chapter, one is asked for at the end. Run it, then let eviction try with the same bytes.",
     text: sixFacts.trim(),
     form: "message",
-    policy: "rate-distortion",
+    policy: DEFAULT_POLICY,
     budget: 0.125,
     maxTokens: 64,
   },
@@ -36,7 +37,7 @@ export const SAMPLES: readonly Sample[] = [
     hint: "One key in two pages of prose.",
     text: passkey.trim(),
     form: "message",
-    policy: "rate-distortion",
+    policy: DEFAULT_POLICY,
     budget: 0.25,
     maxTokens: 32,
   },
@@ -46,7 +47,7 @@ export const SAMPLES: readonly Sample[] = [
     hint: "No question: the model goes on writing. Watch where the two texts part, and what the drift says about it.",
     text: essay.trim(),
     form: "text",
-    policy: "rate-distortion",
+    policy: DEFAULT_POLICY,
     budget: 0.25,
     maxTokens: 128,
   },

@@ -9,7 +9,7 @@ import { laneA, laneB, words } from "../state/run";
 import { Manuscript } from "./manuscript";
 import { MapTable } from "./map-table";
 import { type Cell, type Geometry, geometry, paint, ROW_GAP } from "./paint";
-import { type Part, readSlots, type Slots, shareOf } from "./slots";
+import { BIT_STEPS, bitColour, type Part, readSlots, type Slots, shareOf } from "./slots";
 
 const shownLane = signal<"a" | "b">("b");
 const part = signal<Part>("key");
@@ -180,8 +180,8 @@ function Crosshair({ at, shape }: { at: Cell; shape: Geometry }) {
 function Swatches() {
   return (
     <span class="palette" aria-hidden="true">
-      {[0, 2, 3, 4, 8, 16].map((bits) => (
-        <i key={bits} data-bits={bits} class={`swatch bits-${bits}`} />
+      {([...BIT_STEPS, 0] as const).map((bits) => (
+        <i key={bits} data-bits={bits} class="swatch" style={{ background: bitColour(bits) }} />
       ))}
     </span>
   );
@@ -196,9 +196,9 @@ function Legend({ perColumn }: { perColumn: number }) {
   const unit = perColumn === 1 ? "a column is one token" : `a column is ${perColumn} tokens; height is the share of its slots that is kept`;
   return (
     <figcaption class="key muted">
-      {[16, 8, 4, 3, 2].map((bits) => (
+      {BIT_STEPS.map((bits) => (
         <span key={bits}>
-          <i class={`swatch bits-${bits}`} /> {bits}{" "}
+          <i class="swatch" style={{ background: bitColour(bits) }} /> {bits}{" "}
         </span>
       ))}
       bits · empty: evicted · {unit}

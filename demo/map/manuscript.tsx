@@ -4,7 +4,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { pinned } from "./cache-map";
-import { bitStep, type Part, type Slots, tokenShare } from "./slots";
+import { bitColour, bitStep, type Part, type Slots, tokenShare } from "./slots";
 
 interface ManuscriptProps {
   readonly slots: Slots;
@@ -45,7 +45,7 @@ export function Manuscript({ slots, part, texts }: ManuscriptProps) {
       >
         {shares.map((share, token) => {
           const classes = [
-            share.kept === 0 ? "gone" : `line-${bitStep(share.bits)}`,
+            share.kept === 0 ? "gone" : "",
             share.kept > 0 && share.kept < share.total ? "partly" : "",
             range && token >= range[0] && token < range[1] ? "pinned" : "",
           ];
@@ -53,7 +53,8 @@ export function Manuscript({ slots, part, texts }: ManuscriptProps) {
           return (
             <span
               key={token}
-              class={classes.join(" ").trim()}
+              class={classes.join(" ").trim() || undefined}
+              style={share.kept > 0 ? { "--line": bitColour(bitStep(share.bits)) } : undefined}
               title={lost > 0 ? `token ${token}: gone in ${lost} of ${share.total} heads` : `token ${token}: kept in every head`}
             >
               {texts[token]}

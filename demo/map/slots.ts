@@ -1,4 +1,4 @@
-// slots: a cache map as flat arrays, one byte per (layer, head, token), and the questions the views ask of it. Pure.
+// slots: a cache map as flat arrays, one number per (layer, head, token), and the questions the views ask of it. Pure.
 
 import type { CacheMap, FormatName } from "../../src/engine-types";
 
@@ -9,10 +9,10 @@ export interface Slots {
   readonly tokens: number;
   readonly layers: number;
   readonly heads: number;
-  /** (layers, heads, tokens) u8 bits of the key */
-  readonly key: Uint8Array;
-  /** (layers, heads, tokens) u8 bits of the value */
-  readonly value: Uint8Array;
+  /** (layers, heads, tokens) bits of the key */
+  readonly key: Float32Array;
+  /** (layers, heads, tokens) bits of the value */
+  readonly value: Float32Array;
 }
 
 /** What a rectangle of the map holds: how much of it is there, and in how many bits on average. */
@@ -26,7 +26,7 @@ export interface Share {
 export function readSlots(map: CacheMap): Slots {
   const heads = Math.max(...map.layers.map((layer) => layer.heads.length));
   const size = map.layers.length * heads * map.tokens;
-  const slots = { tokens: map.tokens, layers: map.layers.length, heads, key: new Uint8Array(size), value: new Uint8Array(size) };
+  const slots = { tokens: map.tokens, layers: map.layers.length, heads, key: new Float32Array(size), value: new Float32Array(size) };
   map.layers.forEach((layer, l) => {
     layer.heads.forEach((head, h) => {
       const row = (l * heads + h) * map.tokens;
@@ -69,10 +69,17 @@ export function tokenShare(slots: Slots, part: Part, token: number): Share {
   return { kept, total: slots.layers * slots.heads, bits: kept > 0 ? bits / kept : 0 };
 }
 
+/** Bits that have a colour (base.css), richest first. */
+export const BIT_STEPS = [16, 8, 4, 3, 2, 1.5, 1] as const;
+
 /** The palette's step nearest to a mean of bits, on a logarithmic scale. */
-export function bitStep(bits: number): 2 | 3 | 4 | 8 | 16 {
-  const steps = [2, 3, 4, 8, 16] as const;
-  return steps.reduce((best, step) => (Math.abs(Math.log2(step / bits)) < Math.abs(Math.log2(best / bits)) ? step : best));
+export function bitStep(bits: number): (typeof BIT_STEPS)[number] {
+  return BIT_STEPS.reduce<(typeof BIT_STEPS)[number]>((best, step) => (Math.abs(Math.log2(step / bits)) < Math.abs(Math.log2(best / bits)) ? step : best), 16);
+}
+
+/** A step's colour in CSS; of 0 bits, the map's lines. */
+export function bitColour(step: (typeof BIT_STEPS)[number] | 0): string {
+  return step === 0 ? "var(--rule)" : `var(--bits-${String(step).replace(".", "-")})`;
 }
 
 /** Smallest power of two of tokens per column that leaves every column at least `minWidth` pixels. */
@@ -83,7 +90,7 @@ export function tokensPerColumn(tokens: number, width: number, minWidth = 2): nu
 }
 
 export function keyBits(format: FormatName): number {
-  return Math.ceil(Number(/^k([\d.]+)v/.exec(format)?.[1] ?? 0)); // k1.5v2: slots keep whole bits
+  return Number(/^k([\d.]+)v/.exec(format)?.[1] ?? 0);
 }
 
 export function valueBits(format: FormatName): number {

@@ -2,7 +2,7 @@
 // that says whether rounding before dropping is worth it.
 
 import { formatMemory, formatNats, formatPercent, formatRatio } from "../format";
-import { policyChoice } from "../policies";
+import { DEFAULT_POLICY, policyChoice } from "../policies";
 import { type Attempt, attempts, canRerunCompressed, laneA, laneB, rerunCompressed } from "../state/run";
 
 export function Attempts() {
@@ -10,7 +10,7 @@ export function Attempts() {
   const full = laneA.value.result;
   if (rows.length === 0 || !full) return null;
   const last = rows.at(-1) as Attempt;
-  const other = last.policy === "expected-attention" ? "rate-distortion" : "expected-attention";
+  const other = last.policy === "expected-attention" ? DEFAULT_POLICY : "expected-attention";
   const bytes = laneB.value.result?.kv.bytes;
   return (
     <section class="card attempts" aria-labelledby="attempts-title">
@@ -53,9 +53,12 @@ export function Attempts() {
 
 function AttemptRow({ row, reference }: { row: Attempt; reference: string }) {
   const same = row.text === reference;
+  const { name, title, sentence } = policyChoice(row.policy);
   return (
-    <tr data-policy={row.policy} data-bytes={row.bytes}>
-      <th scope="row">{policyChoice(row.policy).title}</th>
+    <tr data-policy={name} data-bytes={row.bytes}>
+      <th scope="row" title={sentence}>
+        {title}
+      </th>
       <td data-label="KV">{formatMemory(row.bytes)}</td>
       <td data-label="Smaller">{formatRatio(row.fullBytes / row.bytes)}</td>
       <td data-label="Same">{row.agreement === undefined ? "not measured" : formatPercent(row.agreement)}</td>

@@ -2,8 +2,9 @@
 
 import { useSignal, useSignalEffect } from "@preact/signals";
 import type { FormatName, KvReport, MemoryReport } from "../../src/engine-types";
+import { FORMAT_NAMES } from "../choices";
 import { formatCount, formatMemory } from "../format";
-import { keyBits } from "../map/slots";
+import { bitColour, bitStep, keyBits, valueBits } from "../map/slots";
 import { engine } from "../state/model";
 import { laneA, laneB, running } from "../state/run";
 
@@ -20,21 +21,16 @@ export function MemoryBars() {
       {reports.map(({ letter, report }) => (
         <Bar key={letter} letter={letter} report={report} scale={scale} />
       ))}
-      <p class="key muted">
-        <i class="swatch bits-16" /> 16-bit pages <i class="swatch ring" /> ring (newest tokens, 16 bits) <i class="swatch bits-8" /> 8{" "}
-        <i class="swatch bits-4" /> 4 <i class="swatch bits-2" /> 2 bits <i class="swatch rest" /> tables and free space
-      </p>
+      <p class="muted">A format's upper half has the colour of its keys' bits, the lower that of its values' (the map's colours). Ring: the newest tokens.</p>
       <EngineMemory />
     </section>
   );
 }
 
 function Bar({ letter, report, scale }: { letter: string; report: KvReport; scale: number }) {
-  const parts = Object.entries(report.bytesByFormat) as [FormatName | "ring", number][];
-  const used = parts.reduce((sum, [, bytes]) => sum + bytes, 0);
-  const rest = Math.max(0, report.bytes - used);
-  const percent = (bytes: number): string => `${(100 * bytes) / scale}%`;
-  const words = parts.map(([format, bytes]) => `${format} ${formatMemory(bytes)}`).join(", ");
+  const parts = partsOf(report);
+  const used = parts.reduce((sum, { bytes, free }) => sum + (free ? 0 : bytes), 0);
+  const words = parts.map(({ name, bytes }) => `${name} ${formatMemory(bytes)}`).join(", ");
   return (
     <figure class="memory-row">
       <figcaption class="figures">
@@ -42,19 +38,42 @@ function Bar({ letter, report, scale }: { letter: string; report: KvReport; scal
         {formatCount(report.slotsKept)} slots kept, {formatCount(report.slotsEvicted)} evicted. GPU peak of this run, weights and scratch included:{" "}
         {formatMemory(report.peakBytes)}
       </figcaption>
-      <div class="bar" role="img" aria-label={`${words}, tables and free space ${formatMemory(rest)}`}>
-        {parts.map(([format, bytes]) => (
-          <i
-            key={format}
-            class={format === "ring" ? "ring" : `bits-${keyBits(format)}`}
-            style={{ width: percent(bytes) }}
-            title={`${format}: ${formatMemory(bytes)}`}
-          />
+      <div class="bar" role="img" aria-label={words}>
+        {parts.map(({ name, bytes, look }) => (
+          <i key={name} {...look} style={{ ...look.style, width: `${(100 * bytes) / scale}%` }} title={`${name}: ${formatMemory(bytes)}`} />
         ))}
-        <i class="rest" style={{ width: percent(rest) }} title={`tables and free space: ${formatMemory(rest)}`} />
       </div>
+      <ul class="by-format figures" data-lane={letter.toLowerCase()}>
+        {parts.map(({ name, bytes, look }) => (
+          <li key={name} data-format={name} data-bytes={bytes}>
+            <i {...look} class={`swatch ${look.class ?? ""}`} /> {name} <span class="muted">{formatMemory(bytes)}</span>
+          </li>
+        ))}
+      </ul>
     </figure>
   );
+}
+
+interface BarPart {
+  readonly name: string;
+  readonly bytes: number;
+  readonly free: boolean;
+  readonly look: { readonly class?: string; readonly style?: { readonly background: string } };
+}
+
+/** Formats by falling bits, the ring, and what no slot takes. */
+function partsOf({ bytes, bytesByFormat }: KvReport): BarPart[] {
+  const { ring = 0, ...formats } = bytesByFormat;
+  const used = Object.values(bytesByFormat).reduce((sum, part) => sum + part, 0);
+  return [
+    ...FORMAT_NAMES.map((name) => ({ name, bytes: formats[name] ?? 0, free: false, look: { style: { background: formatColours(name) } } })),
+    { name: "ring", bytes: ring, free: false, look: { class: "ring" } },
+    { name: "tables and free space", bytes: Math.max(0, bytes - used), free: true, look: { class: "rest" } },
+  ].filter((part) => part.bytes > 0);
+}
+
+function formatColours(name: FormatName): string {
+  return `linear-gradient(${bitColour(bitStep(keyBits(name)))} 0 50%, ${bitColour(bitStep(valueBits(name)))} 50%)`;
 }
 
 /** Asked for once after every run: the sums of all live GPU buffers. */

@@ -3,16 +3,19 @@
 import { useEffect } from "preact/hooks";
 import type { PresetName } from "../../src/engine-types";
 import { formatCount, formatMemory, formatPercent } from "../format";
-import { POLICIES, policyChoice } from "../policies";
+import { POLICY_GROUPS, policyChoice } from "../policies";
 import { engine } from "../state/model";
 import { canRerunCompressed, rerunCompressed, runBoth, running, status, stop } from "../state/run";
 import { BUDGETS, budgetRatio, maxTokens, order, policy, type RunOrder, seed, temperature } from "../state/settings";
 import { promptTokens } from "./composer";
+import { NumberField } from "./fields";
+import { FourChoices } from "./four-choices";
 
 export function Controls() {
   return (
     <section class="controls" aria-label="Settings">
       <PolicyMenu />
+      <FourChoices />
       <BudgetSlider />
       <div class="grid-fields">
         <NumberField label="New tokens" value={maxTokens.value} min={1} max={1024} step={1} onChange={(value) => (maxTokens.value = value)} />
@@ -46,15 +49,25 @@ function PolicyMenu() {
   return (
     <div class="field">
       <label for="policy">Compressed cache</label>
-      <select id="policy" value={policy.value} aria-describedby="policy-note" onChange={(event) => (policy.value = event.currentTarget.value as PresetName)}>
-        {POLICIES.map(({ name, title }) => (
-          <option key={name} value={name}>
-            {title}
-          </option>
+      <select
+        id="policy"
+        value={choice.name}
+        aria-describedby="policy-note"
+        onChange={({ currentTarget: { value } }) => value !== "custom" && (policy.value = value as PresetName)}
+      >
+        {choice.name === "custom" && <option value="custom">Custom</option>}
+        {POLICY_GROUPS.map(({ title, names }) => (
+          <optgroup key={title} label={title}>
+            {names.map((name) => (
+              <option key={name} value={name}>
+                {policyChoice(name).title}
+              </option>
+            ))}
+          </optgroup>
         ))}
       </select>
       <p class="muted" id="policy-note">
-        {choice.sentence}
+        {choice.sentence} {choice.source && <cite class="source">{choice.source}</cite>}
       </p>
     </div>
   );
@@ -95,30 +108,6 @@ function budgetNote(): string {
   if (!model || tokens === undefined) return "In bytes as soon as a model is loaded.";
   const full = tokens * model.layers * model.kvHeads * model.headSize * 2 * 2;
   return `${formatMemory(full * budgetRatio.value)} of the ${formatMemory(full)} that these ${formatCount(tokens)} tokens take in 16 bits.`;
-}
-
-interface NumberFieldProps {
-  readonly label: string;
-  readonly value: number;
-  readonly min: number;
-  readonly max: number;
-  readonly step: number;
-  readonly disabled?: boolean;
-  readonly onChange: (value: number) => void;
-}
-
-function NumberField({ label, value, min, max, step, disabled, onChange }: NumberFieldProps) {
-  const change = (input: HTMLInputElement): void => {
-    const next = Math.min(max, Math.max(min, Number(input.value)));
-    if (Number.isFinite(next) && input.value !== "") onChange(step >= 1 ? Math.round(next) : next);
-    input.value = String(value);
-  };
-  return (
-    <label class="field">
-      <span class="field-name">{label}</span>
-      <input type="number" value={value} min={min} max={max} step={step} disabled={disabled ?? false} onChange={(event) => change(event.currentTarget)} />
-    </label>
-  );
 }
 
 function RunBar() {

@@ -1,7 +1,7 @@
 // run: one press of Run. Generates both panes (in turn or together), then forces B's text through both caches for the drift.
 
 import { computed, type Signal, signal } from "@preact/signals";
-import type { CacheOptions, Engine, GenerateRequest, PresetName } from "../../src/engine-types";
+import type { CacheOptions, Engine, GenerateRequest, PolicySpec, PresetName } from "../../src/engine-types";
 import { policyChoice } from "../policies";
 import { isAbort, shownError } from "./errors";
 import { applyEvent, type Drift, EMPTY_LANE, type Lane, summarize } from "./lanes";
@@ -10,7 +10,7 @@ import { compressedCache, maxTokens, order, prompt, sampling } from "./settings"
 
 /** One finished attempt of pane B at the current prompt, for the table of attempts. */
 export interface Attempt {
-  readonly policy: PresetName;
+  readonly policy: PresetName | PolicySpec;
   readonly bytes: number;
   readonly fullBytes: number;
   readonly text: string;
@@ -41,7 +41,7 @@ export async function runBoth(): Promise<void> {
 }
 
 /** Pane B again on the same prompt; `bytes` gives it exactly so much cache. */
-export async function rerunCompressed(policy?: PresetName, bytes?: number): Promise<void> {
+export async function rerunCompressed(policy?: PresetName | PolicySpec, bytes?: number): Promise<void> {
   if (canRerunCompressed.value) await run("compressed", compressedCache(policy, bytes));
 }
 
@@ -134,7 +134,7 @@ function recordAttempt(cache: CacheOptions): void {
   const { result, drift } = laneB.value;
   if (!result || result.output.finishReason === "abort") return;
   const scored = drift?.result;
-  const policy = typeof cache.policy === "string" ? cache.policy : "full";
+  const policy = cache.policy ?? "full";
   const measured = { bytes: result.kv.bytes, fullBytes: result.kv.fullBytes, agreement: scored?.top1Agreement, meanKl: scored?.meanKl };
   attempts.value = [...attempts.value, { policy, text: result.output.text.trim(), ...measured }];
 }
@@ -144,7 +144,7 @@ function finalStatus(): string {
   if (lanes.some((lane) => lane.status === "failed")) return "Ended with an error";
   if (lanes.some((lane) => lane.status === "stopped")) return "Stopped";
   const summary = summarize(laneB.value.drift?.tokens ?? []);
-  const policy = policyChoice(typeof runningCache.value.policy === "string" ? runningCache.value.policy : "full").title;
+  const policy = policyChoice(runningCache.value.policy ?? "full").title;
   const same = summary ? `, ${summary.same} of ${summary.count} next tokens the same` : "";
   return `Done: ${laneB.value.ids.length} tokens with ${policy}${same}`;
 }

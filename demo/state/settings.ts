@@ -1,7 +1,7 @@
 // settings: what the person has chosen. Plain signals; the run reads them once when it starts.
 
 import { computed, signal } from "@preact/signals";
-import type { Budget, CacheOptions, PresetName, Prompt, SamplingOptions } from "../../src/engine-types";
+import type { Budget, CacheOptions, PolicySpec, PresetName, Prompt, SamplingOptions } from "../../src/engine-types";
 import { policyChoice } from "../policies";
 import { SAMPLES, type Sample } from "../samples";
 
@@ -17,7 +17,8 @@ const first = SAMPLES[0] as Sample;
 export const promptText = signal(first.text);
 export const promptForm = signal<PromptForm>(first.form);
 export const sampleName = signal<string | undefined>(first.name);
-export const policy = signal<PresetName>(first.policy);
+/** A preset by its name, or a policy composed here. */
+export const policy = signal<PresetName | PolicySpec>(first.policy);
 export const budgetRatio = signal(first.budget);
 export const maxTokens = signal(first.maxTokens);
 export const temperature = signal(0);
@@ -47,8 +48,8 @@ export function sampling(): SamplingOptions {
 }
 
 /** The compressed pane's cache. `bytes` overrides the slider, for comparisons at equal bytes. */
-export function compressedCache(name: PresetName = policy.value, bytes?: number): CacheOptions {
-  if (!policyChoice(name).budgeted) return { policy: name };
+export function compressedCache(chosen: PresetName | PolicySpec = policy.value, bytes?: number): CacheOptions {
+  if (!policyChoice(chosen).budgeted) return { policy: chosen };
   const budget: Budget = bytes === undefined ? { ratio: budgetRatio.value } : { bytes };
-  return { policy: name, budget };
+  return { policy: chosen, budget };
 }

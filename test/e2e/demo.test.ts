@@ -140,6 +140,49 @@ test("Escape stops a run in mid-prompt and in mid-answer, and the next run works
   });
 });
 
+test("a policy of one's own: a preset's four choices, one of them changed, run; what does not go together is refused in the pane", async () => {
+  await visit({ colorScheme: "light" }, async ({ page, problems }) => {
+    await untilReady(page);
+    await setPrompt(page, essay.slice(0, 600), "text");
+    await setNewTokens(page, 8);
+    await page.locator("#policy").selectOption("ada-snapkv");
+    expect(await page.locator("#policy-note").textContent()).toContain("Feng et al. 2024");
+    await page.getByText("Compose your own").click();
+    const score = page.getByLabel("Score");
+    expect(await score.inputValue()).toBe("snapkv");
+    expect(await page.locator("#policy").inputValue()).toBe("ada-snapkv");
+    await score.selectOption("keydiff");
+    expect(await page.locator("#policy").inputValue()).toBe("custom");
+    await page.getByLabel("Ring, tokens").fill("32");
+    await page.getByLabel("Ring, tokens").press("Tab");
+    await page.locator("#budget").fill("9"); // half: 600 characters at 12.5 % would be too small a budget
+    await page.locator("#run").click();
+    expect(await untilEnded(page, "b", BOTH_PANES_MS)).toBe("done");
+    await untilDriftDone(page, DRIFT_MS);
+    expect(await page.locator("#lane-b header").textContent()).toContain("Custom (Score: Key difference");
+    expect(await page.locator("#status").textContent()).toMatch(/8 tokens with Custom/);
+    expect(await figure(page, "b", "kv")).toBeLessThan((await figure(page, "a", "kv")) ?? 0);
+    const row = page.locator("tr[data-policy=custom]");
+    expect(Number(await row.getAttribute("data-bytes"))).toBe(await figure(page, "b", "kv"));
+    const formats = await page.locator(".by-format[data-lane=b] li").evaluateAll((items) => items.map((item) => (item as HTMLElement).dataset.format));
+    expect(formats).toEqual(["k16v16", "ring", "tables and free space"]);
+
+    await page.getByLabel("Budget", { exact: true }).selectOption("global");
+    await page.getByLabel("Bits", { exact: true }).selectOption("rate-distortion");
+    await screenshot(page, "demo-compose-light");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await screenshot(page, "demo-compose-dark");
+    await page.setViewportSize({ width: 360, height: 740 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    await page.getByRole("button", { name: "Only B again" }).click();
+    await page.locator("#lane-b .error-card").waitFor();
+    expect(await page.locator("#lane-b .error-code").textContent()).toBe("BAD_OPTION");
+    expect(await page.locator("#lane-b .error-card p").first().textContent()).toMatch(/global.*evict-only or tiers/);
+    await screenshot(page, "demo-compose-phone");
+    expect(await problems()).toEqual([]);
+  });
+}, 90_000);
+
 test("both panes can run together", async () => {
   await visit({}, async ({ page }) => {
     await untilReady(page);

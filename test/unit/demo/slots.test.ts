@@ -1,7 +1,10 @@
 // slots: the cache map as the page counts it.
 
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { bitStep, keyBits, readSlots, shareOf, tokenShare, tokensPerColumn, valueBits } from "../../../demo/map/slots";
+import { FORMAT_NAMES } from "../../../demo/choices";
+import { BIT_STEPS, bitColour, bitStep, keyBits, readSlots, shareOf, tokenShare, tokensPerColumn, valueBits } from "../../../demo/map/slots";
 import type { CacheMap } from "../../../src/engine-types";
 
 const map: CacheMap = {
@@ -45,8 +48,16 @@ test("a token's share goes over all layers and heads", () => {
 
 test("formats are read by their names, means go to the nearest step of the palette", () => {
   expect([keyBits("k8v4"), valueBits("k8v4"), keyBits("k16v16"), valueBits("k16v16")]).toEqual([8, 4, 16, 16]);
-  expect([keyBits("k2v2-klt"), valueBits("k2v2-klt"), keyBits("k1.5v1"), valueBits("k1.5v1")]).toEqual([2, 2, 2, 1]);
+  expect([keyBits("k2v2-klt"), valueBits("k2v2-klt"), keyBits("k1.5v1"), valueBits("k1.5v1")]).toEqual([2, 2, 1.5, 1]);
+  expect([1, 1.2, 1.3, 1.7, 1.8].map(bitStep)).toEqual([1, 1, 1.5, 1.5, 2]);
   expect([2, 2.4, 2.5, 3.4, 3.5, 5.6, 5.7, 11.3, 11.4].map(bitStep)).toEqual([2, 2, 3, 3, 4, 4, 8, 8, 16]);
+});
+
+test("every format has a colour of its own, made of its keys' and its values'", () => {
+  for (const name of FORMAT_NAMES) expect([keyBits(name), valueBits(name)].map(bitStep), name).toEqual([keyBits(name), valueBits(name)]);
+  expect([bitColour(16), bitColour(1.5), bitColour(0)]).toEqual(["var(--bits-16)", "var(--bits-1-5)", "var(--rule)"]);
+  const base = readFileSync(fileURLToPath(new URL("../../../demo/style/base.css", import.meta.url)), "utf8");
+  for (const step of BIT_STEPS) expect(base).toContain(`${bitColour(step).slice(4, -1)}: light-dark(`);
 });
 
 test("columns hold a power of two of tokens and never get thinner than asked", () => {
