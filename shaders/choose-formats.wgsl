@@ -23,6 +23,7 @@ var<workgroup> before: array<u32, OPTIONS * WG>;      // slots of each option in
 // The cheapest option at this price of a byte (tiers: of a unit of importance). A slot never gets more bits than it has.
 fn bestOption(slot: vec4u, lambda: f32) -> u32 {
   if (info.mode == 0u) { return 1u; }
+  if (step.judged == 0u) { return select(info.numFormats, formatOf(slot.x) + 1u, isInPages(slot.x)); }
   var limit = info.numFormats;
   if (isInPages(slot.x)) { limit = formatOf(slot.x) + 1u; }
   var option = 0u;
@@ -51,12 +52,15 @@ fn bestOption(slot: vec4u, lambda: f32) -> u32 {
 
 fn lambdaOf(bits: u32, head: u32) -> f32 { return bitcast<f32>(min(bits, safe[head])); }
 
-// Pages that every head takes at its `high`, or in the middle of [low, high], into `pages`.
-fn countPages(lane: u32, atHigh: bool) {
+const LOW = 0u; const MIDDLE = 1u; const HIGH = 2u;   // where in [low, high] a price is tried
+fn bitsAt(head: u32, place: u32) -> u32 { return select(select((low[head] + high[head]) / 2u, low[head], place == LOW), high[head], place == HIGH); }
+
+// Pages that every head takes at a place of its [low, high], into `pages`.
+fn countPages(lane: u32, place: u32) {
   for (var i = lane; i < G * OPTIONS; i += WG) { atomicStore(&tally[i], 0u); }
   workgroupBarrier();
   for (var head = 0u; head < info.kvHeads; head++) {
-    let lambda = lambdaOf(select((low[head] + high[head]) / 2u, high[head], atHigh), head);
+    let lambda = lambdaOf(bitsAt(head, place), head);
     var mine = array<u32, OPTIONS>();
     for (var i = lane; i < counts[head]; i += WG) { mine[bestOption(candidates[head * step.numCandidates + i], lambda)]++; }
     for (var o = 1u; o <= info.numFormats; o++) { if (mine[o] > 0u) { atomicAdd(&tally[head * OPTIONS + o], mine[o]); } }
@@ -73,13 +77,13 @@ fn countPages(lane: u32, atHigh: bool) {
   workgroupBarrier();
 }
 
-// Halves [low, high]: of every head under its quota, or of all together under the budget.
-fn narrow(lane: u32, together: bool, budget: u32) {
+// Cuts [low, high] where the pages were counted: of every head under its quota, or of all together under the budget.
+fn narrow(lane: u32, place: u32, together: bool, budget: u32) {
   var all = 0u;
   for (var head = 0u; head < info.kvHeads; head++) { all += pages[head]; }
   for (var head = lane; head < G; head += WG) {
-    let middle = (low[head] + high[head]) / 2u;
-    if (select(pages[head] <= quota[head], all <= budget, together)) { high[head] = middle; } else { low[head] = middle; }
+    let tried = bitsAt(head, place);
+    if (select(pages[head] <= quota[head], all <= budget, together)) { high[head] = tried; } else { low[head] = tried; }
   }
   workgroupBarrier();
 }
@@ -166,11 +170,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   let budget = table[T_BUDGET];
   // First every head for itself under its safeguard; then the heads together, or each under its part; then what the heads' last pages
   // have left over is filled: a head's own lambda falls, by three octaves at most, as long as that takes no page more.
-  for (var turn = 0u; turn < 3u && info.mode != 0u; turn++) {
+  for (var turn = 0u; turn < 3u && info.mode != 0u && step.judged == 1u; turn++) {
     let guarding = turn == 0u;
     let filling = turn == 2u;
     if ((info.perHead == 1u && turn != 1u) || (guarding && info.safeguard == 0.0)) { continue; }
-    if (filling) { countPages(lane, true); }
+    if (filling) { countPages(lane, HIGH); }
     for (var head = lane; head < G; head += WG) {
       quota[head] = select(select(budget, u32(f32(budget) * info.safeguard), guarding) / G, pages[head], filling);
       if (filling) {
@@ -180,9 +184,10 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       }
     }
     workgroupBarrier();
-    for (var i = 0u; i < select(31u, 16u, filling); i++) {
-      countPages(lane, false);
-      narrow(lane, turn == 1u && info.perHead == 0u, budget);
+    // The lowest price first: what has been compressed fits as it is, though at a price above it some slots could take a page more.
+    for (var i = 0u; i <= select(31u, 16u, filling); i++) {
+      countPages(lane, select(MIDDLE, LOW, i == 0u));
+      narrow(lane, select(MIDDLE, LOW, i == 0u), turn == 1u && info.perHead == 0u, budget);
     }
     if (guarding) {
       for (var head = lane; head < G; head += WG) { safe[head] = high[head]; }

@@ -80,11 +80,18 @@ export interface PolicySpec {
     readonly formats?: readonly FormatName[];
     readonly thresholds?: readonly number[];
     /** rate-distortion: damage of a logit's error that saturates, the power of importance, and what a token gets for being recent times its distance. */
+    readonly bits?: readonly [number, number];
     readonly kappa?: number;
     readonly power?: number;
     readonly recency?: number;
   };
-  /** Tokens of the ring; compression runs whenever it is full. */
+  /**
+   * When slots in pages are judged anew; layers take turns, `ring` / 2 tokens long. "ring" (default): whenever tokens leave the ring. In between, the other
+   * schedules keep tokens that leave it in the richest of the formats: "every" judges every `tokens` tokens (default 128), "budget" when a layer's
+   * pages could run out, down to 7/8 of them, "prefill" judges the prompt alone, within what the new tokens leave of the budget. Uniform precision ignores it.
+   */
+  readonly schedule?: { readonly kind: "ring" | "every" | "budget" | "prefill"; readonly tokens?: number };
+  /** Tokens of the ring: the newest half of them at least is in 16 bits. */
   readonly ring?: number;
   readonly sinks?: number;
   /** Token ranges [start, end) never evicted, never below k8v8. */

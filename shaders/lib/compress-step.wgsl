@@ -13,6 +13,7 @@ struct CompressStep {
   uniformImportance: u32, // 1: there is no score; every slot counts the same
   meanRows: u32,       // rows from firstRow on that the means are taken over, once per cache
   now: u32,            // position of the next token
+  judged: u32,         // 0: slots in pages keep their formats, those that come in get the richest
 }
 
 // Row of the j-th new slot in the source.

@@ -10,6 +10,7 @@ import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { basesView, type Codec } from "./bases";
 import { FORMATS, type Format, keyWords, relativeErrors, sharesScales, valueWords } from "./formats";
+import { type Headroom, headroomOf, pagesAside } from "./headroom";
 import {
   type CacheShape,
   cacheBytes,
@@ -25,6 +26,8 @@ import {
 export interface CacheRequest {
   /** Tokens the cache must take at most: prompt and new ones. */
   readonly tokens: number;
+  /** Those of the prompt; schedule "prefill" sets pages aside for the others. 0 by default. */
+  readonly promptTokens?: number;
   /** Bytes the policy may use; without one, pages for every token. */
   readonly budgetBytes?: number;
   readonly layerShares: readonly number[];
@@ -43,6 +46,7 @@ export interface CachePlan {
   readonly pages: readonly number[]; // per layer
   readonly mostPages: readonly number[]; // that a layer can come to have: more where layers are weighed against each other
   readonly maxPages: number; // of one layer
+  readonly headroom: readonly Headroom[]; // per layer: what a judgement leaves free of its pages
   readonly totalPages: number;
   readonly ringSlots: number; // sinks + ring
   readonly tableStride: number; // words of a layer's table and means
@@ -74,18 +78,21 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
   const fixed = { numFormats: policy.formats.length, slack: policy.budget.slack, ringSlots, statisticsBytes: statisticsStride * shape.layers };
-  const onePagePerHead = Array<number>(shape.layers).fill(shape.kvHeads);
+  const aside = (candidate: PageLayout): number => pagesAside(policy, candidate, shape, request);
   const affordable = (candidate: PageLayout): boolean =>
-    request.budgetBytes === undefined || cacheBytes(shape, candidate, fixed, onePagePerHead) <= request.budgetBytes;
+    request.budgetBytes === undefined ||
+    cacheBytes(shape, candidate, fixed, Array<number>(shape.layers).fill(shape.kvHeads + aside(candidate))) <= request.budgetBytes;
   const layout = choosePageLayout(policy.formats, shape.headSize, expected, affordable);
   const pages =
     policy.mode !== "static" && request.budgetBytes !== undefined
-      ? pagesPerLayer(shape, layout, fixed, { bytes: request.budgetBytes, shares: request.layerShares }).map((share) =>
-          Math.min(share, mostPages(policy, layout, shape, request.tokens)),
+      ? pagesPerLayer(shape, layout, { ...fixed, aside: aside(layout) }, { bytes: request.budgetBytes, shares: request.layerShares }).map((share) =>
+          Math.min(share, mostPages(policy, layout, shape, request)),
         )
       : Array<number>(shape.layers).fill(pagesForAll(policy, layout, shape, request.tokens));
-  checkPinned(policy, layout, pages, shape, request.tokens);
-  const most = Math.max(...pages, mostPages(policy, layout, shape, request.tokens));
+  const headroom = pages.map((count) => headroomOf(policy, layout, shape, request, count));
+  const judged = pages.map((count, layer) => count - (headroom[layer]?.pages ?? 0));
+  checkPinned(policy, layout, judged, shape, request.tokens);
+  const most = Math.max(...pages, mostPages(policy, layout, shape, request));
   const maxPages = Math.min(most, Math.ceil(Math.max(...pages) * policy.budget.slack));
   const group = config.heads / config.kvHeads;
   const unit = group > 8 ? UNIT / 2 : UNIT;
@@ -96,6 +103,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     pages,
     mostPages: policy.budget.weighsLayers ? pages.map(() => maxPages) : pages,
     maxPages,
+    headroom,
     totalPages: pages.reduce((a, b) => a + b, 0),
     ringSlots,
     tableStride: meanStart + meanWords(shape),
@@ -117,9 +125,10 @@ export function pagesForAll(policy: Policy, layout: PageLayout, shape: CacheShap
   return shape.kvHeads * Math.max(1, Math.ceil(slots / (layout.slotsPerPage[0] ?? 1)));
 }
 
-/** Pages of a layer that hold every token in the richest format, however they are spread over formats: more than these no budget needs. */
-function mostPages(policy: Policy, layout: PageLayout, shape: CacheShape, tokens: number): number {
-  return shape.kvHeads * (Math.ceil(tokens / Math.min(...layout.slotsPerPage)) + policy.formats.length);
+/** Pages of a layer that hold every token in the richest format, however they are spread over formats, and what a judgement leaves free: no budget needs more. */
+function mostPages(policy: Policy, layout: PageLayout, shape: CacheShape, request: CacheRequest): number {
+  const all = shape.kvHeads * (Math.ceil(request.tokens / Math.min(...layout.slotsPerPage)) + policy.formats.length);
+  return all + (policy.schedule.kind === "prefill" ? 0 : headroomOf(policy, layout, shape, request, all).pages);
 }
 
 /** Pinned slots are never dropped, so every layer must have room for all of them at their floor. */
@@ -210,7 +219,7 @@ export class CacheBuffers {
     gpu.write(this.units, 0, new Uint32Array([plan.units, 0, 0, 0]));
     gpu.write(this.free, 0, new Uint32Array([0, total, total, 0, ...Array.from({ length: total }, (_, page) => page)]));
     const tables = new Uint32Array(shape.layers * plan.tableStride);
-    for (const [layer, pages] of plan.pages.entries()) tables.set([pages, 0, layer, 0], layer * plan.tableStride);
+    for (const [layer, pages] of plan.pages.entries()) tables.set([pages - (plan.headroom[layer]?.pages ?? 0), 0, layer, 0], layer * plan.tableStride);
     gpu.write(this.tables, 0, tables);
   }
 

@@ -33,6 +33,8 @@ export interface Intake {
   readonly meanRows: number;
   /** Position of the next token: what is recent is so from there. */
   readonly now: number;
+  /** All slots get the formats that they are worth; else those in pages keep theirs, and those that come in get the richest. */
+  readonly judged: boolean;
 }
 
 interface LayerOps {
@@ -81,7 +83,7 @@ export class Compressor {
   write(intake: Intake): void {
     const { source } = this;
     const words = [intake.count, intake.firstPosition, intake.firstRow, source.baseRow, source.wrap, source.capacity, source.planeWords, this.numCandidates];
-    words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, intake.meanRows, intake.now);
+    words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, intake.meanRows, intake.now, intake.judged ? 1 : 0);
     this.gpu.write(this.step, 0, new Uint32Array(words));
   }
 

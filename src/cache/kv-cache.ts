@@ -65,7 +65,7 @@ export class KvCache {
   #prompt: Compressor | undefined;
   #layerPages: LayerPages | undefined;
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
-  #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0 };
+  #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0, judged: true };
   #promptRows = 0;
   #tokens = 0;
 
@@ -79,7 +79,8 @@ export class KvCache {
   ) {
     this.buffers = new CacheBuffers(gpu, plan, config, policy);
     this.#ringScores = scoreRing?.(this.buffers);
-    this.#schedule = new RingSchedule(plan.shape.layers, policy.sinks, policy.ring);
+    const unjudged = plan.headroom.map(({ tokens }) => tokens);
+    this.#schedule = new RingSchedule(plan.shape.layers, policy.sinks, policy.ring, unjudged);
     this.#attention = this.#bindLayers();
   }
 
@@ -113,7 +114,7 @@ export class KvCache {
       baseRow: 0,
       ...(scores ? { importance: scores } : {}),
     };
-    this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks, meanRows: count + newest, now: staging.tokens };
+    this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks, meanRows: count + newest, now: staging.tokens, judged: true };
     this.#promptRows = sinks + newest;
     this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging");
     this.#prompt.write(this.#promptIntake);
@@ -170,10 +171,10 @@ export class KvCache {
       });
     const turn = this.#schedule.take(position);
     if (turn) {
-      const { count, firstPosition, held } = turn;
+      const { count, firstPosition, held, judged } = turn;
       this.#growTo(position);
       this.#ringScores?.prepare?.(position, held);
-      this.#requireRing().write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: held, now: position });
+      this.#requireRing().write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: held, now: position, judged });
     }
     this.#tokens++;
     const keyRow = position < policy.sinks ? position : policy.sinks + (position % policy.ring);

@@ -34,7 +34,10 @@ export class LayerPages {
     this.#levels = gpu.createBuffer("LayerPages.levels", layers * layerBytes, "staging", { owner });
     this.#shares = gpu.createBuffer("LayerPages.shares", layers * 256, "staging", { owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
     const shares = new Uint32Array(layers * 64);
-    for (let layer = 0; layer < layers; layer++) shares.set([layer + 1, plan.totalPages, plan.maxPages, plan.tableStride], layer * 64);
+    // What a judgement leaves free in a layer, the same in all of them but for a page a head, is no part of what they share.
+    const free = plan.headroom.map(({ pages }) => pages);
+    const [shared, most] = [plan.totalPages - free.reduce((a, b) => a + b, 0), plan.maxPages - Math.max(...free)];
+    for (let layer = 0; layer < layers; layer++) shares.set([layer + 1, shared, most, plan.tableStride], layer * 64);
     gpu.write(this.#shares, 0, shares);
     this.#most = Math.min(intake.count, plan.maxPages * Math.max(...plan.layout.slotsPerPage));
     this.#trim = new Compressor(gpu, buffers, source, Math.max(1, this.#most), "judged", "staging");

@@ -95,6 +95,8 @@ export interface FixedParts {
   readonly statisticsBytes: number;
   /** Room in every layer's table, in times the largest layer's pages; 1 by default. */
   readonly slack?: number;
+  /** Pages of every layer that are no part of what layers share; 0 by default. */
+  readonly aside?: number;
 }
 
 /** Bytes of a cache with these pages: pages, sinks, ring, means, tables, free list, and the policy's statistics. Every layer's table has room for the largest. */
@@ -117,17 +119,21 @@ export function pagesPerLayer(
 ): number[] {
   const { layers, kvHeads, headSize } = shape;
   const { pageBytes } = layout;
-  const least = layers * kvHeads;
+  const { aside = 0 } = fixed;
+  const least = layers * (kvHeads + aside);
   for (let total = Math.floor(budget.bytes / pageBytes); total >= least; ) {
-    const pages = divide(total, budget.shares, fixed.ringSlots * kvHeads * headSize * 4, pageBytes, kvHeads);
+    const shared = divide(total - layers * aside, budget.shares, fixed.ringSlots * kvHeads * headSize * 4, pageBytes, kvHeads);
+    const pages = shared.map((count) => count + aside);
     const excess = cacheBytes(shape, layout, fixed, pages) - budget.bytes;
     if (excess <= 0) return pages;
     total -= Math.max(1, Math.floor(excess / (2 * pageBytes))); // a page and its table words cost less than two pages
   }
-  const needed = cacheBytes(shape, layout, fixed, Array<number>(layers).fill(kvHeads));
+  const needed = cacheBytes(shape, layout, fixed, Array<number>(layers).fill(kvHeads + aside));
+  const unjudged = aside === 0 ? "" : ` + ${aside} pages a layer for new tokens that are not judged`;
+  const act = aside === 0 ? "Raise the budget or shorten the ring" : "Raise the budget, ask for fewer new tokens, or choose another schedule";
   throw new EngineError(
     "BUDGET_TOO_SMALL",
-    `A budget of ${budget.bytes} bytes is below sinks + ring + one page per head, ${needed} bytes for this model. Raise the budget or shorten the ring.`,
+    `A budget of ${budget.bytes} bytes is below sinks + ring + one page per head${unjudged}, ${needed} bytes for this model. ${act}.`,
     { found: budget.bytes, expected: needed },
   );
 }

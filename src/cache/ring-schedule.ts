@@ -9,6 +9,8 @@ export interface RingTurn {
   readonly held: number;
   /** True the first time tokens of these layers are coded: the means are not known yet. */
   readonly needsMeans: boolean;
+  /** All slots of these layers are judged; else what comes in is appended, and the others stay as they are. */
+  readonly judged: boolean;
 }
 
 /** Positions of the ring's tokens by turn of layers. All layers keep a token in the same row of the ring, position % ring. */
@@ -16,12 +18,16 @@ export class RingSchedule {
   readonly #layers: readonly (readonly number[])[]; // by turn
   readonly #oldest: number[]; // position of the oldest token in the ring, by turn
   readonly #hasMeans: boolean[]; // by turn
+  readonly #unjudged: number[]; // tokens appended since the last judgement, by turn
+  readonly #mostUnjudged: readonly number[]; // by turn: what every layer of it has room for
   readonly #newer: number; // tokens that a compression leaves in the ring
 
+  /** @param unjudged tokens that may be appended to a layer before it must be judged (headroom), by layer; none by default */
   constructor(
     private readonly layers: number,
     private readonly sinks: number,
     private readonly ring: number,
+    unjudged: readonly number[] = [],
   ) {
     this.#newer = Math.floor(ring / 2);
     this.#layers = Array.from({ length: this.turns }, (_, turn) =>
@@ -29,6 +35,8 @@ export class RingSchedule {
     );
     this.#oldest = this.#layers.map(() => sinks);
     this.#hasMeans = this.#layers.map(() => false);
+    this.#unjudged = this.#layers.map(() => 0);
+    this.#mostUnjudged = this.#layers.map((ofTurn) => Math.min(...ofTurn.map((layer) => unjudged[layer] ?? 0)));
   }
 
   /** Tokens from one compression of a layer to its next, and the most that one takes. */
@@ -36,7 +44,7 @@ export class RingSchedule {
     return this.ring - Math.floor(this.ring / 2);
   }
 
-  /** A prompt of which `count` tokens after the sinks went into pages, in every layer. */
+  /** A prompt of which `count` tokens after the sinks went into pages, judged, in every layer. */
   begin(count: number): void {
     this.#oldest.fill(this.sinks + count);
     this.#hasMeans.fill(count > 0);
@@ -56,7 +64,10 @@ export class RingSchedule {
     const needsMeans = !this.#hasMeans[turn];
     this.#oldest[turn] = firstPosition + count;
     this.#hasMeans[turn] = true;
-    return layers.length === 0 ? undefined : { layers, firstPosition, count, held, needsMeans };
+    const unjudged = (this.#unjudged[turn] ?? 0) + count;
+    const judged = unjudged > (this.#mostUnjudged[turn] ?? 0);
+    this.#unjudged[turn] = judged ? 0 : unjudged;
+    return layers.length === 0 ? undefined : { layers, firstPosition, count, held, needsMeans, judged };
   }
 
   /** Position of the oldest token in a layer's ring, or of the next one after the sinks while that is empty. */

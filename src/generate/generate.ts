@@ -22,7 +22,7 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
   const promptIds = encodePrompt(runtime, request.prompt);
   const from = checkFrom(request.from ?? promptIds.length, 1, promptIds.length);
   const maxTokens = Math.min(resolveMaxTokens(request.maxTokens), runtime.context - promptIds.length);
-  const sequence = new Sequence(transformer, request, promptIds.length + maxTokens);
+  const sequence = new Sequence(transformer, request, promptIds.length + maxTokens, from);
   let decoder: Decoder | undefined;
   try {
     const running = new Decoder(transformer, sequence.cache, sampling, promptIds);

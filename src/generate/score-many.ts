@@ -45,7 +45,7 @@ export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Pr
   try {
     const judge = keep(new Judge(transformer, "ScoreMany"));
     const sides = [{ policy: "full" } as const, ...request.caches].map((options, index) => {
-      const sequence = keep(makeSequence(transformer, options, ids.length, index - 1));
+      const sequence = keep(makeSequence(transformer, options, { tokens: ids.length, prompt: from }, index - 1));
       const decoder = keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], index === 0 ? judge.fullLogits : judge.logits));
       return { sequence, decoder, tokens: [] as ScoredToken[], decodeMs: 0 };
     });
@@ -89,12 +89,12 @@ export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Pr
 
 /** Throws what would keep one of these caches from being made, with its index in `details.cache`; runs nothing. */
 export function checkCaches(transformer: Transformer, caches: readonly CacheOptions[], tokens: number): void {
-  for (const [index, options] of caches.entries()) makeSequence(transformer, options, tokens, index).dispose();
+  for (const [index, options] of caches.entries()) makeSequence(transformer, options, { tokens, prompt: tokens }, index).dispose();
 }
 
-function makeSequence(transformer: Transformer, options: CacheOptions, tokens: number, cache: number): Sequence {
+function makeSequence(transformer: Transformer, options: CacheOptions, count: { tokens: number; prompt: number }, cache: number): Sequence {
   try {
-    return new Sequence(transformer, options, tokens);
+    return new Sequence(transformer, options, count.tokens, count.prompt);
   } catch (error) {
     throw isEngineError(error) ? new EngineError(error.code, error.message, { ...error.details, cache }, { cause: error }) : error;
   }

@@ -26,7 +26,7 @@ export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGene
     return part;
   };
   try {
-    const sequence = keep(new Sequence(transformer, request, ids.length));
+    const sequence = keep(new Sequence(transformer, request, ids.length, from));
     const full = keep(new Sequence(transformer, { policy: "full" }, ids.length));
     const judge = keep(new Judge(transformer, sequence.cache.plan.owner));
     const compressed = keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], judge.logits));

@@ -32,11 +32,15 @@ export class Sequence {
   #ringStep: StepBuffer | undefined;
   #promptScorer: PromptScorer | undefined;
 
-  /** @param tokens prompt and new tokens at most: what a ratio budget is a ratio of */
+  /**
+   * @param tokens prompt and new tokens at most: what a ratio budget is a ratio of
+   * @param promptTokens those that come in as the prompt: what is compressed where only that is. Unknown: none
+   */
   constructor(
     private readonly transformer: Transformer,
     options: CacheOptions,
     tokens: number,
+    promptTokens = 0,
   ) {
     const { config } = transformer;
     this.fullBytes = tokens * fullBytesPerToken(config);
@@ -46,7 +50,7 @@ export class Sequence {
     const bytes = needsBudget(policy) ? budgetBytes(chosen.budget, this.fullBytes) : undefined;
     const owner = transformer.nameSequence();
     try {
-      this.cache = this.#createCache(owner, tokens, bytes);
+      this.cache = this.#createCache(owner, { tokens, promptTokens }, bytes);
     } catch (error) {
       transformer.gpu.destroyOwned(owner); // of the buffers made before one failed
       throw error;
@@ -75,11 +79,12 @@ export class Sequence {
     this.transformer.gpu.destroyOwned(this.cache.plan.owner); // what decoders and judges of this sequence left
   }
 
-  #createCache(owner: string, tokens: number, bytes: number | undefined): KvCache {
+  #createCache(owner: string, { tokens, promptTokens }: { tokens: number; promptTokens: number }, bytes: number | undefined): KvCache {
     const { policy, transformer } = this;
     const { gpu, config, codec } = transformer;
     const request = {
       tokens,
+      promptTokens,
       layerShares: sharesOf(policy.budget, config, {
         ratio: (bytes ?? this.fullBytes) / this.fullBytes,
         tokens,

@@ -8,6 +8,7 @@ import { type BudgetRule, resolveBudget } from "./budgets";
 import type { Calibration } from "./calibration";
 import { bad, whole, within } from "./checks";
 import { PRESET_NAMES, PRESETS } from "./presets";
+import { resolveSchedule, type ScheduleRule } from "./schedules";
 import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
 import type { ScoreOptions } from "./scorers/scorer";
 
@@ -28,6 +29,8 @@ export interface Policy {
   readonly power: number;
   /** rate-distortion: attention that a token gets for being recent, times its distance; added to importance when bits are chosen. */
   readonly recency: number;
+  /** When slots in pages are judged anew; static policies never do. */
+  readonly schedule: ScheduleRule;
   readonly ring: number;
   readonly sinks: number;
   readonly pinned: readonly (readonly [number, number])[];
@@ -70,6 +73,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     kappa: within("precision.kappa", spec.precision.kappa ?? 0.3, 0, 1),
     power: within("precision.power", spec.precision.power ?? 1.2, 0.1, 4),
     recency: mode === "rate-distortion" ? within("precision.recency", spec.precision.recency ?? RECENCY, 0, 1) : 0,
+    schedule: resolveSchedule(spec.schedule),
     ring: whole("ring", spec.ring ?? 16, 2, 1024),
     sinks: whole("sinks", spec.sinks ?? 4, 0, 64),
     pinned: resolvePinned(spec),

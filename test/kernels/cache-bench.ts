@@ -23,6 +23,7 @@ export interface BenchShape {
 
 export interface BenchOptions {
   readonly tokens: number;
+  readonly promptTokens?: number;
   readonly budgetBytes?: number;
   readonly shares?: readonly number[];
   readonly segmentBytes?: number;
@@ -79,6 +80,7 @@ export class CacheBench {
       statisticsBytesPerLayer: 0,
       owner,
       ...(options.budgetBytes === undefined ? {} : { budgetBytes: options.budgetBytes }),
+      ...(options.promptTokens === undefined ? {} : { promptTokens: options.promptTokens }),
       ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
     };
     const codec = bases && options.calibration && { calibration: options.calibration, bases };

@@ -98,11 +98,12 @@ const LARGEST = 0x7f000000;
 
 /**
  * The lowest price that fits, by halving the interval between the bits of two f32. Fitting is not quite monotone (a slot's richer format can
- * save a page), so where the search ends depends on where it looks: the twin looks at the same prices as the shader.
+ * save a page), so where the search ends depends on where it looks: the twin looks at the same prices as the shader, the lowest first.
  */
 function lowestPrice(fits: (price: number) => boolean, from = LARGEST, octaves = Number.POSITIVE_INFINITY): number {
   let high = from;
   let low = Math.max(0, high - octaves * 2 ** 23);
+  if (fits(floatOf(low))) return floatOf(low);
   for (let halving = 0; halving < (octaves < Number.POSITIVE_INFINITY ? 16 : 31); halving++) {
     const middle = Math.floor((low + high) / 2);
     if (fits(floatOf(middle))) high = middle;

@@ -1,0 +1,38 @@
+// schedules: when. Every schedule is one number: how many tokens that left the ring a layer may keep unjudged, in the richest of its formats,
+// before all its slots are judged again. Leaves to others: the pages this takes (src/cache/headroom), counting (src/cache/ring-schedule).
+
+import type { PolicySpec } from "../engine-types";
+import { bad, whole } from "./checks";
+
+type ScheduleSpec = NonNullable<PolicySpec["schedule"]>;
+export type ScheduleKind = ScheduleSpec["kind"];
+
+export interface ScheduleRule {
+  readonly kind: ScheduleKind;
+  /** every: tokens between two judgements of a layer. */
+  readonly tokens: number;
+}
+
+export const SCHEDULE_KINDS: readonly ScheduleKind[] = ["ring", "every", "budget", "prefill"];
+
+/** R-KV's buffer (Cai et al. 2025): it judges every 128 tokens. */
+const EVERY = 128;
+
+/** Throws BAD_OPTION: an unknown kind, or tokens for one that has no use for them. */
+export function resolveSchedule(spec: PolicySpec["schedule"]): ScheduleRule {
+  const kind = spec?.kind ?? "ring";
+  if (!SCHEDULE_KINDS.includes(kind)) throw bad("schedule.kind", kind, SCHEDULE_KINDS.join(", "));
+  if (kind !== "every" && spec?.tokens !== undefined) throw bad("schedule.tokens", spec.tokens, `none with ${kind}; they are for every`);
+  return { kind, tokens: whole("schedule.tokens", spec?.tokens ?? EVERY, 1, 1 << 20) };
+}
+
+/**
+ * Tokens of a layer that may be in pages unjudged, where that does not follow from its pages (undefined: budget).
+ * @param turns tokens between two compressions of a layer's ring
+ * @param ahead tokens that will leave the ring at most
+ */
+export function unjudgedTokens({ kind, tokens }: ScheduleRule, turns: number, ahead: number): number | undefined {
+  if (kind === "budget") return undefined;
+  if (kind === "prefill") return ahead;
+  return kind === "every" && tokens > turns ? Math.min(tokens - 1, ahead) : 0;
+}
