@@ -8,6 +8,7 @@ import { MemoryBars } from "./panes/memory-bar";
 import { Composer } from "./parts/composer";
 import { Controls } from "./parts/controls";
 import { DropTarget } from "./parts/drop-target";
+import { FourChoices } from "./parts/four-choices";
 import { Header } from "./parts/header";
 import { Methods } from "./parts/methods";
 import { ModelBar } from "./parts/model-bar";
@@ -28,6 +29,7 @@ export function App() {
         <div class="card compose">
           <Composer />
           <Controls />
+          <FourChoices />
         </div>
         <Lanes />
         <Attempts />

@@ -38,7 +38,12 @@ export const SCORES: Readonly<Record<ScoreName, Choice>> = {
 
 export const BUDGETS: Readonly<Record<BudgetKind, Choice & { readonly heads: "uniform" | "ada"; readonly numbers: readonly BudgetNumber[] }>> = {
   uniform: { title: "The same everywhere", sentence: "Every layer and every head gets the same room.", heads: "uniform", numbers: [] },
-  ada: { title: "Heads compete", sentence: "Layers get the same, the heads of a layer compete for it (AdaKV).", heads: "ada", numbers: ["safeguard"] },
+  ada: {
+    title: "Heads compete",
+    sentence: "Layers get the same, the heads of a layer compete for it (AdaKV), but for a part that is shared evenly: the safeguard.",
+    heads: "ada",
+    numbers: ["safeguard"],
+  },
   shares: { title: "The model's shares", sentence: "Layers get what the calibration found them to need.", heads: "ada", numbers: ["safeguard"] },
   pyramid: { title: "Pyramid", sentence: "The first layers get more than the last (PyramidKV).", heads: "ada", numbers: ["beta", "safeguard"] },
   global: { title: "All compete", sentence: "One threshold for all layers and heads (KV-Compress).", heads: "ada", numbers: ["slack"] },
@@ -47,9 +52,9 @@ export const BUDGETS: Readonly<Record<BudgetKind, Choice & { readonly heads: "un
 };
 
 export const BUDGET_NUMBERS: Readonly<Record<BudgetNumber, { readonly label: string; readonly min: number; readonly max: number; readonly step: number }>> = {
-  safeguard: { label: "Shared evenly first", min: 0, max: 1, step: 0.05 },
+  safeguard: { label: "Safeguard", min: 0, max: 1, step: 0.05 },
   beta: { label: "Steepness", min: 1, max: 1000, step: 1 },
-  slack: { label: "Most for one layer, times", min: 1, max: 64, step: 1 },
+  slack: { label: "Cap of a layer, ×", min: 1, max: 64, step: 1 },
 };
 
 /** In the order of the menu's groups. `formats` is what the composer starts from; none: the engine's choice for this model. */
@@ -57,21 +62,21 @@ export const PRECISIONS: Readonly<
   Record<PrecisionKind, Choice & { readonly group: string; readonly several: boolean; readonly formats: readonly FormatName[] }>
 > = {
   "rate-distortion": {
-    title: "Bits by worth",
+    title: "By worth",
     sentence: "Every token the format in which the bytes do the least damage, or none.",
     group: "More bits for what matters",
     several: true,
     formats: [],
   },
   agacc: {
-    title: "Bits along a line",
+    title: "Along a line",
     sentence: "Bits rise with importance from the least to the most (AGACC); below a threshold, none.",
     group: "More bits for what matters",
     several: true,
     formats: [],
   },
   tiers: {
-    title: "Tiers",
+    title: "In tiers",
     sentence: "The more important, the better the format; below the last threshold, none.",
     group: "More bits for what matters",
     several: true,

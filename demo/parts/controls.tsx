@@ -9,13 +9,11 @@ import { canRerunCompressed, rerunCompressed, runBoth, running, status, stop } f
 import { BUDGETS, budgetRatio, maxTokens, order, policy, type RunOrder, seed, temperature } from "../state/settings";
 import { promptTokens } from "./composer";
 import { NumberField } from "./fields";
-import { FourChoices } from "./four-choices";
 
 export function Controls() {
   return (
     <section class="controls" aria-label="Settings">
       <PolicyMenu />
-      <FourChoices />
       <BudgetSlider />
       <div class="grid-fields">
         <NumberField label="New tokens" value={maxTokens.value} min={1} max={1024} step={1} onChange={(value) => (maxTokens.value = value)} />

@@ -47,12 +47,12 @@ export function FourChoices() {
     <details class="four-choices" id="compose">
       <summary>Compose your own</summary>
       <div class="four-choices-body">
-        {policy.value === "auto" && <p class="muted">This is what Automatic does to a short context.</p>}
+        {policy.value === "auto" && <p class="muted all-columns">This is what Automatic does to a short context.</p>}
         <ScorePart {...part} />
         <BudgetPart {...part} />
         <BitsPart {...part} />
         <SchedulePart {...part} />
-        <p class="muted">
+        <p class="muted all-columns">
           For the command line's <code>--policy</code>, or the engine's <code>policy</code>: <code class="spec">{JSON.stringify(spec)}</code>
         </p>
       </div>
