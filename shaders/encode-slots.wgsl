@@ -32,7 +32,7 @@ struct Place { page: u32, slot: u32, slots: u32 }
 fn put(place: Place, word: u32, value: u32) { setPoolWord(place.page, word * place.slots + place.slot, value); }
 
 // Scale and zero of x at these bits, as they will be read back from f16; at two bits and one the scale that keeps <x, x^> = <x, x>,
-// and the distance of the levels that x is rounded with; at one bit the sign alone counts.
+// and the distance of the levels that x is rounded with; at one bit the sign alone counts. AGACC's grid (2.4.1) is even around the mean.
 fn scaleOf(bits: u32) -> vec2f {
   if (bits < 4u) {
     var energy = 0.0;
@@ -42,6 +42,15 @@ fn scaleOf(bits: u32) -> vec2f {
     var along = 0.0;
     for (var c = 0u; c < info.headSize; c++) { along += x[c] * (clamp(floor(x[c] / step + 0.5 * (most + 1.0)), 0.0, most) - 0.5 * most); }
     return vec2f(nearestHalf(vec2f(energy / max(along, 1e-8))).x, step);
+  }
+  if (info.deviations > 0.0) {
+    var mean = 0.0;
+    for (var c = 0u; c < info.headSize; c++) { mean += x[c] / f32(D); }
+    var variance = 0.0;
+    for (var c = 0u; c < info.headSize; c++) { variance += (x[c] - mean) * (x[c] - mean) / f32(D); }
+    let half = f32((1u << (bits - 1u)) - 1u);
+    let scale = info.deviations * sqrt(variance) / half;
+    return nearestHalf(vec2f(scale, mean - half * scale));
   }
   var least = x[0];
   var most = x[0];
@@ -53,7 +62,7 @@ fn scaleOf(bits: u32) -> vec2f {
 fn encode(place: Place, firstWord: u32, bits: u32) -> vec2f {
   let scale = scaleOf(bits);
   let lone = bits < 4u;
-  let most = f32((1u << bits) - 1u);
+  let most = f32((1u << bits) - 1u - select(0u, 1u, !lone && info.deviations > 0.0)); // an odd number of codes lies even around the mean
   let zero = select(scale.y, -0.5 * (most + 1.0) * scale.y, lone);
   let step = select(scale.x, scale.y, lone);
   let inverse = select(0.0, 1.0 / step, step > 0.0);

@@ -75,12 +75,16 @@ export interface PolicySpec {
   readonly score?: ScoreSpec;
   readonly budget?: BudgetSpec;
   readonly precision: {
-    readonly kind: "evict-only" | "uniform" | "tiers" | "rate-distortion";
+    readonly kind: "evict-only" | "uniform" | "tiers" | "agacc" | "rate-distortion";
     readonly format?: FormatName;
     readonly formats?: readonly FormatName[];
+    /** tiers: importance from which a slot gets each format; agacc: [evict, low, high]. Relative to uniform importance, times a factor that the budget finds. */
     readonly thresholds?: readonly number[];
-    /** rate-distortion: damage of a logit's error that saturates, the power of importance, and what a token gets for being recent times its distance. */
+    /** agacc: least and most bits, default [2, 8]. */
     readonly bits?: readonly [number, number];
+    /** What sets the grid of 8 and 4 bits: the smallest and the largest channel (default), or mean and standard deviation (AGACC). */
+    readonly quantizer?: "range" | "deviation";
+    /** rate-distortion: damage of a logit's error that saturates, the power of importance, and what a token gets for being recent times its distance. */
     readonly kappa?: number;
     readonly power?: number;
     readonly recency?: number;

@@ -34,6 +34,7 @@ struct CacheInfo {
   ringPlane: u32,      // words from the keys to the values of a layer's sinks and ring
   recency: f32,        // rate-distortion: attention that a token gets for being recent, times its distance
   meanStart: u32,      // words from a layer's table to its mean keys and values, (G, 2, D/2) f16 pairs
+  deviations: f32,     // 4 and 8 bits: deviations from the mean that the outermost codes stand for; 0: they stand for the extremes
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.

@@ -286,11 +286,14 @@ function view(buffer: GPUBuffer, index: number, bytes: number): BufferView {
   return { buffer, offset: index * bytes, size: bytes };
 }
 
-/** Words of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 16 numbers. */
+/** Words of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 17 numbers (a multiple of four words). */
 const FORMAT_WORDS = 12;
 const FIRST_FORMAT = 16;
 const FIRST_NUMBER = FIRST_FORMAT + FORMATS.length * FORMAT_WORDS;
-const INFO_BYTES = (FIRST_NUMBER + 16) * 4;
+const INFO_BYTES = (FIRST_NUMBER + 20) * 4;
+
+/** AGACC's s: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
+const DEVIATIONS = 3;
 
 function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   const data = new DataView(new ArrayBuffer(INFO_BYTES));
@@ -317,6 +320,7 @@ function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   u32(FIRST_NUMBER + 10, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);
   f32(FIRST_NUMBER + 14, policy.recency);
   u32(FIRST_NUMBER + 15, plan.meanStart);
+  f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0);
   return new Uint8Array(data.buffer);
 }
 

@@ -4,6 +4,7 @@
 import { FORMATS, type Format, formatByName } from "../cache/formats";
 import type { Budget, FormatName, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
+import { AGACC_FORMATS, agaccTiers } from "./agacc";
 import { type BudgetRule, resolveBudget } from "./budgets";
 import type { Calibration } from "./calibration";
 import { bad, whole, within } from "./checks";
@@ -29,6 +30,8 @@ export interface Policy {
   readonly power: number;
   /** rate-distortion: attention that a token gets for being recent, times its distance; added to importance when bits are chosen. */
   readonly recency: number;
+  /** What sets the grid of 8 and 4 bits: the smallest and the largest channel, or mean and standard deviation (AGACC 2.4.1). */
+  readonly quantizer: "range" | "deviation";
   /** When slots in pages are judged anew; static policies never do. */
   readonly schedule: ScheduleRule;
   readonly ring: number;
@@ -58,10 +61,10 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
   const spec: PolicySpec | undefined = typeof policy === "string" ? PRESETS[policy]?.spec : policy;
   if (typeof spec?.precision?.kind !== "string") throw bad("policy", policy, `${PRESET_NAMES.join(", ")}, or an object with precision.kind`);
   const { kind } = spec.precision;
-  const modes = { "evict-only": "tiers", uniform: "static", tiers: "tiers", "rate-distortion": "rate-distortion" } as const;
+  const modes = { "evict-only": "tiers", uniform: "static", tiers: "tiers", agacc: "tiers", "rate-distortion": "rate-distortion" } as const;
   const mode = modes[kind];
   if (!mode) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
-  const formats = resolveFormats(spec.precision, calibration);
+  const { formats, thresholds } = resolveTiers(spec, calibration);
   const score = resolveScore(spec, mode);
   return {
     name: typeof policy === "string" ? policy : kind,
@@ -69,10 +72,11 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     budget: resolveBudget(spec.budget, mode),
     mode,
     formats,
-    thresholds: resolveThresholds(spec, formats.length),
+    thresholds,
     kappa: within("precision.kappa", spec.precision.kappa ?? 0.3, 0, 1),
     power: within("precision.power", spec.precision.power ?? 1.2, 0.1, 4),
     recency: mode === "rate-distortion" ? within("precision.recency", spec.precision.recency ?? RECENCY, 0, 1) : 0,
+    quantizer: resolveQuantizer(spec, mode),
     schedule: resolveSchedule(spec.schedule),
     ring: whole("ring", spec.ring ?? 16, 2, 1024),
     sinks: whole("sinks", spec.sinks ?? 4, 0, 64),
@@ -90,11 +94,17 @@ export function budgetBytes(budget: Budget | undefined, fullBytes: number): numb
   return Math.floor(budget.ratio * fullBytes);
 }
 
+function resolveTiers(spec: PolicySpec, calibration: Calibration | undefined): Pick<Policy, "formats" | "thresholds"> {
+  const formats = resolveFormats(spec.precision, calibration);
+  return spec.precision.kind === "agacc" ? agaccTiers(formats, spec.precision) : { formats, thresholds: resolveThresholds(spec, formats.length) };
+}
+
 function resolveFormats({ kind, format, formats }: PolicySpec["precision"], calibration: Calibration | undefined): Format[] {
   const defaults: Readonly<Record<PolicySpec["precision"]["kind"], readonly FormatName[]>> = {
     "evict-only": ["k16v16"],
     uniform: ["k4v4"],
     tiers: ["k2v2", "k4v4"],
+    agacc: AGACC_FORMATS,
     "rate-distortion": calibration ? aboveFloor(CALIBRATED, calibration) : PLAIN,
   };
   const names = formats ?? (format ? [format] : defaults[kind]);
@@ -120,6 +130,13 @@ function resolveThresholds(spec: PolicySpec, formats: number): number[] {
   if (given.some((threshold, tier) => !(threshold > 0) || threshold < (given[tier - 1] ?? 0)))
     throw bad("precision.thresholds", given.join(","), "positive and rising");
   return [...given];
+}
+
+function resolveQuantizer({ precision: { quantizer = "range" } }: PolicySpec, mode: Policy["mode"]): Policy["quantizer"] {
+  if (!["range", "deviation"].includes(quantizer)) throw bad("precision.quantizer", quantizer, "range, deviation");
+  if (mode === "rate-distortion" && quantizer !== "range")
+    throw bad("precision.quantizer", quantizer, "range, as rate-distortion weighs formats by the errors of that");
+  return quantizer;
 }
 
 function resolveScore(spec: PolicySpec, mode: Policy["mode"]): ScoreOptions | undefined {

@@ -150,8 +150,26 @@ export const PRESETS = {
     source: "a baseline",
     spec: { score: { kind: "random" }, ...UNIFORM },
   },
+  agacc: {
+    title: "AGACC",
+    sentence: "Gives each token bits by what the tokens after it went on looking at, in a straight line, and drops the rest.",
+    source: "AGACC",
+    spec: { score: { kind: "attention-history" }, budget: { kind: "ada" }, precision: { kind: "agacc", quantizer: "deviation" } },
+  },
+  // The last 64 tokens, which the paper leaves alone, are SnapKV's window: first in rank, so in the better format. The paper's score is the group's best head.
+  diffkv: {
+    title: "DiffKV",
+    sentence: "Keys in more bits than values, both in more where attention is above average, and nothing where it is next to none.",
+    source: "Zhang et al. 2025",
+    spec: {
+      score: { kind: "snapkv", window: 64, pool: 1 },
+      budget: { kind: "ada" },
+      precision: { kind: "tiers", formats: ["k4v2", "k8v4"], thresholds: [0.02, 1] },
+    },
+  },
   "uniform-8": { title: "Uniform 8 bits", sentence: "Keeps every token, all in 8 bits.", source: "QuaRot", spec: uniform("k8v8") },
   "uniform-4": { title: "Uniform 4 bits", sentence: "Keeps every token, all in 4 bits.", source: "QuaRot", spec: uniform("k4v4") },
+  "uniform-2": { title: "Uniform 2 bits", sentence: "Keeps every token, all in 2 bits.", source: "QuaRot", spec: uniform("k2v2") },
   full: { title: "Full", sentence: "Keeps every token in 16 bits.", source: "no compression", spec: uniform("k16v16") },
 } as const satisfies Readonly<Record<string, Preset>>;
 

@@ -24,6 +24,7 @@ const policies: [string, PolicySpec][] = [
   ["rate-distortion, heads alone", { precision: { kind: "rate-distortion" }, budget: { kind: "uniform" } }],
   ["rate-distortion with k8v8 and f16", { precision: { kind: "rate-distortion", formats: ["k2v2", "k4v4", "k8v8", "k16v16"] } }],
   ["tiers", { precision: { kind: "tiers" } }],
+  ["AGACC's line", { precision: { kind: "agacc", quantizer: "deviation" }, budget: { kind: "ada" } }],
   ["evict-only under AdaKV", { precision: { kind: "evict-only" } }],
   ["every format of a calibrated model", { precision: { kind: "rate-distortion", formats: FORMATS.map(({ name }) => name) }, budget: { kind: "shares" } }],
   ["evict-only, heads alone", { precision: { kind: "evict-only", format: "k4v4" }, budget: { kind: "uniform" } }],

@@ -1,6 +1,7 @@
 // codec: how a slot's key or value is coded, in f64: centred, turned (block-wise by Hadamard, or into a calibrated basis), rounded, and back.
 
 import type { Numbers } from "./expected-attention";
+import { agaccEncode } from "./precision";
 
 /** Bits of the nearest f16 (ties to even, as pack2x16float does on every known driver). */
 export function toHalf(value: number): number {
@@ -45,8 +46,9 @@ export interface Coded {
  * Codes of a centred and rotated vector.
  * @param stored scale and zero to round with instead of one's own: f16 conversions may round to nearest or toward zero
  */
-export function encode(x: Numbers, bits: 8 | 4 | 2 | 1, stored?: { readonly scale: number; readonly zero: number }): Coded {
-  return bits < 4 ? encodeUnbiased(x, bits) : encodeRange(x, bits, stored);
+export function encode(x: Numbers, bits: 8 | 4 | 2 | 1, stored?: { readonly scale: number; readonly zero: number }, quantizer = "range"): Coded {
+  if (bits < 4) return encodeUnbiased(x, bits);
+  return quantizer === "deviation" ? encodeDeviation(x, bits, stored) : encodeRange(x, bits, stored);
 }
 
 export function decode({ codes, scale, zero }: Coded): Float64Array {
@@ -67,6 +69,17 @@ function encodeRange(x: Numbers, bits: number, stored?: { readonly scale: number
   const { scale, zero } = stored ?? { scale: half((largest - least) / most), zero: half(least) };
   const codes = Uint8Array.from(x, (value) => (scale > 0 ? Math.min(most, Math.max(0, Math.floor((value - zero) / scale + 0.5))) : 0));
   return { codes, scale, zero };
+}
+
+/** AGACC's grid (seed document 001, 2.4.1): codes 0 to 2^b - 2 reach from 3 deviations below the mean to 3 above; what lies beyond is cut off. */
+function encodeDeviation(x: Numbers, bits: number, stored?: { readonly scale: number; readonly zero: number }): Coded {
+  const { codes, mean, deviation } = agaccEncode(x, bits);
+  const middleCode = 2 ** (bits - 1) - 1;
+  const step = (3 * deviation) / middleCode;
+  if (!stored) return { codes: Uint8Array.from(codes, (code) => code + middleCode), scale: half(step), zero: half(mean - middleCode * step) };
+  const { scale, zero } = stored;
+  const round = (value: number): number => Math.min(2 * middleCode, Math.max(0, Math.floor((value - zero) / scale + 0.5)));
+  return { codes: Uint8Array.from(x, (value) => (scale > 0 ? round(value) : 0)), scale, zero };
 }
 
 /** The grid +-0.5, +-1.5 of 0.995 deviations, or at one bit the sign, with the scale that keeps the product with the vector itself. */

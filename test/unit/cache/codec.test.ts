@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { RELATIVE_ERROR } from "../../../src/cache/formats";
 import { decode, dot, encode, fromHalf, hadamard, half, recode, toHalf } from "../../reference/codec";
+import { agaccDecode, agaccEncode } from "../../reference/precision";
 import { gaussian, seeded } from "../../reference/scoring-case";
 import { expectClose, tolerances } from "../../tolerances";
 
@@ -41,6 +42,22 @@ describe.each([16, 32, 64, 80, 96, 128])("head size %d", (D) => {
     const smaller = D < 64 ? 2 : 1; // short vectors have smaller extremes: min and max waste less
     expect(error / energy).toBeLessThan(assumed * 1.4);
     expect(error / energy).toBeGreaterThan((assumed * 0.66) / smaller);
+  });
+
+  test.each([8, 4] as const)("%d bits by mean and deviation: AGACC's formula, rounded to f16 scales", (bits) => {
+    const most = 2 ** (bits - 1) - 1;
+    for (const x of vectors.slice(0, 50)) {
+      const coded = encode(x, bits, undefined, "deviation");
+      expect(Math.max(...coded.codes)).toBeLessThanOrEqual(2 * most); // as many codes above the mean as below
+      const exact = agaccDecode(agaccEncode(x, bits), bits);
+      decode(coded).forEach((value, c) => {
+        const rounding = 2 ** -11 * (Math.abs(coded.zero) + coded.scale * (coded.codes[c] ?? 0)); // of zero, and of scale as often as the code says
+        expect(Math.abs(value - (exact[c] ?? Number.NaN))).toBeLessThanOrEqual(rounding);
+      });
+      const again = encode(x, bits, coded, "deviation").codes; // rounded with what is stored instead
+      expect(again.reduce((most, code, c) => Math.max(most, Math.abs(code - (coded.codes[c] ?? Number.NaN))), 0)).toBeLessThanOrEqual(1);
+    }
+    expect(decode(encode(new Float64Array(D).fill(0.5), bits, undefined, "deviation"))).toEqual(new Float64Array(D).fill(0.5));
   });
 
   test.each([2, 1] as const)("%d bits keep the product with the vector itself", (bits) => {

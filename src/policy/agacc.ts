@@ -1,0 +1,48 @@
+// agacc: AGACC's bits (seed document 001, section 2.4) as tiers: which formats it uses and from which importance a slot gets each.
+// Leaves to others: the score (scorers/attention-history.ts), the common factor of the thresholds (the budget's search), the codes.
+
+import type { Format } from "../cache/formats";
+import type { FormatName, PolicySpec } from "../engine-types";
+import { bad, whole } from "./checks";
+
+/** Formats unless told, up to the most bits: those in which key and value have the same. */
+export const AGACC_FORMATS: readonly FormatName[] = ["k2v2", "k4v4", "k8v8", "k16v16"];
+
+/** The document leaves the thresholds open, but for evict << low; relative to uniform importance, before the budget's factor. */
+const THRESHOLDS = [0.1, 1, 10] as const;
+
+/**
+ * AGACC's adaptive quantization and eviction. Of importance I, with thresholds [evict, low, high] and bits [least, most]:
+ * - below `evict` a slot is dropped (2.4.3); from there to `low` it has the least bits ("aggressive compression");
+ * - between `low` and `high`: b = least + floor((I - low) (most - least) / (high - low)), which is 2.4.1's line, rounded down to bits that a format
+ *   has: b bits begin where I is low + (high - low) (b - least) / (most - least), the format's threshold;
+ * - from `high` on the most bits ("full precision or minimal compression").
+ *
+ * Where it departs: a budget of bytes instead of fixed thresholds, which the budget's search multiplies by one factor (of a head, or of a layer's heads
+ * together), so that `low` and `high` stand where 2.4.1 takes the least and the greatest importance of all tokens; a slot that was demoted does not get its
+ * bits back (2.6 decompresses, which restores nothing that was rounded off); no pruned channels (2.4.2) and no marker tokens, as slots carry their positions.
+ * @param formats by rising bytes; a format's bits are the mean of key's and value's, and those with more than the most are left out
+ * @param precision thresholds positive and rising, default [.1, 1, 10]; bits whole, 2 to 16, default [2, 8]. Throws BAD_OPTION.
+ */
+export function agaccTiers(
+  formats: readonly Format[],
+  { bits = [2, 8], thresholds = THRESHOLDS }: PolicySpec["precision"],
+): { readonly formats: readonly Format[]; readonly thresholds: readonly number[] } {
+  if (!Array.isArray(bits) || bits.length !== 2) throw bad("precision.bits", bits, "[least, most]");
+  const least = whole("precision.bits", bits[0], 2, 16);
+  const most = whole("precision.bits", bits[1], least, 16);
+  const [evict = 0, low = 0, high = 0] = thresholds;
+  if (thresholds.length !== 3) throw bad("precision.thresholds", thresholds.length, "three numbers, [evict, low, high]");
+  if (!(evict > 0 && evict <= low && low <= high)) throw bad("precision.thresholds", thresholds.join(","), "positive and rising");
+  const lowest = formats.findLast((format) => bitsOf(format) <= least) ?? formats[0];
+  const above = formats.filter((format) => format !== lowest && bitsOf(format) > least && bitsOf(format) <= most);
+  const step = most > least ? (high - low) / (most - least) : 0;
+  return {
+    formats: lowest ? [lowest, ...above] : above,
+    thresholds: [evict, ...above.map((format) => low + step * (Math.ceil(bitsOf(format)) - least))],
+  };
+}
+
+function bitsOf({ keyBits, valueBits }: Format): number {
+  return (keyBits + valueBits) / 2;
+}
