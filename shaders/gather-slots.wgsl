@@ -66,9 +66,9 @@ fn isPinned(position: u32) -> bool {
   return false;
 }
 
-// What a token gets for being recent: every octave of distance has the same part of a query's attention. It moves on, so it is not stored.
+// What a token gets for being recent: half as much every so many tokens, over all tokens info.recency. It fades, so it is not stored.
 fn recentMass(position: u32) -> f32 {
-  return info.recency / f32(max(step.now, position + 1u) - position);
+  return info.recency * (1.0 - exp2(-1.0 / info.recencySpan)) * exp2(-f32(step.now - position) / info.recencySpan);
 }
 
 fn candidate(place: u32, head: u32, position: u32, importance: f32, energies: vec2f) -> vec4u {

@@ -84,10 +84,11 @@ export interface PolicySpec {
     readonly bits?: readonly [number, number];
     /** What sets the grid of 8 and 4 bits: the smallest and the largest channel (default), or mean and standard deviation (AGACC). */
     readonly quantizer?: "range" | "deviation";
-    /** rate-distortion: damage of a logit's error that saturates, the power of importance, and what a token gets for being recent times its distance. */
+    /** rate-distortion: damage of a logit's error that saturates, the power of importance, and the part of attention that goes to recent tokens, and the tokens over which it is halved. */
     readonly kappa?: number;
     readonly power?: number;
     readonly recency?: number;
+    readonly recencySpan?: number;
   };
   /**
    * When slots in pages are judged anew; layers take turns, `ring` / 2 tokens long. "ring" (default): whenever tokens leave the ring. In between, the other

@@ -32,9 +32,10 @@ struct CacheInfo {
   headSize: u32,       // D and G again: as bounds of long loops, so that compilers do not unroll them
   kvHeads: u32,
   ringPlane: u32,      // words from the keys to the values of a layer's sinks and ring
-  recency: f32,        // rate-distortion: attention that a token gets for being recent, times its distance
+  recency: f32,        // rate-distortion: attention that goes to recent tokens whoever they are, as part of all
   meanStart: u32,      // words from a layer's table to its mean keys and values, (G, 2, D/2) f16 pairs
   deviations: f32,     // 4 and 8 bits: deviations from the mean that the outermost codes stand for; 0: they stand for the extremes
+  recencySpan: f32,    // tokens over which what a recent token gets is halved
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.

@@ -320,7 +320,7 @@ function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   u32(FIRST_NUMBER + 10, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);
   f32(FIRST_NUMBER + 14, policy.recency);
   u32(FIRST_NUMBER + 15, plan.meanStart);
-  f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0);
+  f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0, policy.recencySpan);
   return new Uint8Array(data.buffer);
 }
 

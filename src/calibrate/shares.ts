@@ -10,7 +10,7 @@ import { type Coder, codersOf } from "./codec";
 import type { Rows } from "./replay";
 import { type HeadDims, type HeadStatistics, rowsOf } from "./statistics";
 
-export type CostRule = Pick<Policy, "kappa" | "power" | "recency" | "sinks" | "ring">;
+export type CostRule = Pick<Policy, "kappa" | "power" | "recency" | "recencySpan" | "sinks" | "ring">;
 
 /** One layer's text and what was measured of it. */
 export interface LayerText extends Rows {
@@ -58,7 +58,7 @@ export function costsOf(layer: LayerText, { formats }: Offer, rule: CostRule, { 
       return { key: head.keyErrors[index] ?? 0, value: head.valueErrors[index] ?? 0 };
     });
     for (let t = first; t < end; t++) {
-      const recent = rule.recency / Math.max(1, layer.tokens - t);
+      const recent = rule.recency * (1 - 2 ** (-1 / rule.recencySpan)) * 2 ** (-(layer.tokens - t) / rule.recencySpan);
       const damage = (Math.max(layer.importance[g * layer.tokens + t] ?? 0, 1e-30) + recent) ** rule.power * (values[t] ?? 0);
       const noise = ((keys[t] ?? 0) * head.queryEnergy) / D ** 2;
       const at = (g * perHead + t - first) * columns;

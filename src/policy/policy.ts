@@ -28,8 +28,9 @@ export interface Policy {
   /** rate-distortion: damage of a saturated logit error, and the power of importance (methods.md 10.3). */
   readonly kappa: number;
   readonly power: number;
-  /** rate-distortion: attention that a token gets for being recent, times its distance; added to importance when bits are chosen. */
+  /** rate-distortion: part of all attention that goes to recent tokens, halved every `recencySpan` of them; added to importance when bits are chosen. */
   readonly recency: number;
+  readonly recencySpan: number;
   /** What sets the grid of 8 and 4 bits: the smallest and the largest channel, or mean and standard deviation (AGACC 2.4.1). */
   readonly quantizer: "range" | "deviation";
   /** When slots in pages are judged anew; static policies never do. */
@@ -40,10 +41,10 @@ export interface Policy {
 }
 
 /**
- * Attention that a token gets at a distance of d tokens, whatever it is, times d: measured on SmolLM2, each octave of distance gets about the
- * same part of a query's attention, from 8 tokens to a thousand. No score of the prompt can see it, as it moves on with every token.
+ * Attention of the tokens to come that goes to the last hundred or so, whatever they are, and the tokens over which it is halved: no score of
+ * the prompt can see it, as it moves on with every token.
  */
-const RECENCY = 0.1;
+const RECENCY = { recency: 0.25, span: 32 } as const;
 
 /** Formats that rate-distortion may choose from unless told, with and without a calibration. */
 const CALIBRATED: readonly FormatName[] = ["k1.5v1", "k1.5v2", "k2v2-klt", "k3v2", "k4v4", "k8v8"];
@@ -75,7 +76,8 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     thresholds,
     kappa: within("precision.kappa", spec.precision.kappa ?? 0.3, 0, 1),
     power: within("precision.power", spec.precision.power ?? 1.2, 0.1, 4),
-    recency: mode === "rate-distortion" ? within("precision.recency", spec.precision.recency ?? RECENCY, 0, 1) : 0,
+    recency: mode === "rate-distortion" ? within("precision.recency", spec.precision.recency ?? RECENCY.recency, 0, 1) : 0,
+    recencySpan: within("precision.recencySpan", spec.precision.recencySpan ?? RECENCY.span, 1, 1e6),
     quantizer: resolveQuantizer(spec, mode),
     schedule: resolveSchedule(spec.schedule),
     ring: whole("ring", spec.ring ?? 16, 2, 1024),

@@ -5,9 +5,10 @@ import { FORMATS } from "../../src/cache/formats";
 import type { PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import { chooseFormats, costOf, pagesOf, type Rule, recentMass, type Slot } from "../reference/choose-formats";
-import { type CacheWords, meansOf, pageLists, slotsInPages } from "../reference/page-table";
+import { type CacheWords, meansOf, slotsInPages } from "../reference/page-table";
 import { randomCalibration } from "../reference/random-bases";
 import { CacheBench } from "./cache-bench";
+import { checkPages } from "./cache-checks";
 import { testGpu } from "./gpu";
 
 let gpu: Gpu;
@@ -149,7 +150,7 @@ function candidates(bench: CacheBench, words: CacheWords, layer: number, head: n
     if (!row) throw new Error(`Position ${index + 4} was never made.`);
     return {
       importance: row.importance,
-      recent: recentMass(count + 4 + Math.floor(bench.policy.ring / 2) - (index + 4), bench.policy.recency),
+      recent: recentMass(count + 4 + Math.floor(bench.policy.ring / 2) - (index + 4), bench.policy),
       noise: (energy(row.key, keyMean) * bench.queryEnergy) / shape.D ** 2,
       valueEnergy: energy(row.value, valueMean),
     };
@@ -182,21 +183,6 @@ function affordable(choice: readonly number[], slots: readonly Slot[], rule: Rul
     if (won < 0.01 * total) return [];
     return pagesOf(choice.with(slot, from + 1), rule) <= pages ? [{ slot, from }] : [];
   });
-}
-
-/** Every page is free or in one list, once; no error; every layer within its budget. */
-function checkPages(words: CacheWords): void {
-  const { plan, tables, free } = words;
-  const [head = 0, tail = 0, capacity = 0, error = 1] = free;
-  expect(error).toBe(0);
-  const spare = Array.from({ length: tail - head }, (_, i) => free[4 + ((head + i) % capacity)] ?? -1);
-  const taken = plan.pages.flatMap((budget, layer) => {
-    const pages = pageLists(words, layer).flatMap((list) => list.pages);
-    expect(tables[layer * plan.tableStride + 1]).toBe(pages.length);
-    expect(pages.length).toBeLessThanOrEqual(budget);
-    return pages;
-  });
-  expect([...spare, ...taken].sort((a, b) => a - b)).toEqual(Array.from({ length: capacity }, (_, page) => page));
 }
 
 /** Kept slots were there before or came in, each once; those that keep their format keep every bit; none gets a richer format. */

@@ -84,7 +84,7 @@ test.each([
       const [k, v] = [key.map((x, c) => x - (keyMean[c] ?? 0)), value.map((x, c) => x - (valueMean[c] ?? 0))];
       const format = "format" in slot ? bench.policy.formats[slot.format] : undefined;
       const energy = "keyCoded" in slot && format?.basis === "klt" ? kltEnergy(slot.keyCoded, format.keyGroups, foldedOf(words, layer, head)) : dot(k, k);
-      return [p, (energy * (head === 0 ? 70 : 90)) / D ** 2, (p + recentMass(now - position, bench.policy.recency)) ** bench.policy.power * dot(v, v)];
+      return [p, (energy * (head === 0 ? 70 : 90)) / D ** 2, (p + recentMass(now - position, bench.policy)) ** bench.policy.power * dot(v, v)];
     });
     const at = (index: number): number => (head * most + index) * 16;
     const found = all.flatMap((_, index) => [

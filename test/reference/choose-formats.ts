@@ -2,6 +2,7 @@
 
 import { type Format, relativeErrors } from "../../src/cache/formats";
 import type { Calibration } from "../../src/policy/calibration";
+import type { Policy } from "../../src/policy/policy";
 
 export interface Slot {
   readonly importance: number;
@@ -29,9 +30,9 @@ export interface Rule {
   readonly calibration?: Calibration;
 }
 
-/** Importance that a token at this distance from the next gets for being recent (policy.recency). */
-export function recentMass(distance: number, recency: number): number {
-  return recency / Math.max(1, distance);
+/** Importance that a token of this age gets for being recent. */
+export function recentMass(age: number, { recency, recencySpan }: Pick<Policy, "recency" | "recencySpan">): number {
+  return recency * (1 - 2 ** (-1 / recencySpan)) * 2 ** (-age / recencySpan);
 }
 
 /** What a slot costs in a format (index), or dropped (-1). */
