@@ -13,6 +13,7 @@ import { attend } from "../reference/cache-attention";
 import { half, toHalf } from "../reference/codec";
 import { type CacheWords, type StoredSlot, slotsInPages, slotsInRing } from "../reference/page-table";
 import { gaussian, seeded } from "../reference/scoring-case";
+import { readWords } from "./cache-checks";
 
 export interface BenchShape {
   readonly D: number;
@@ -186,19 +187,8 @@ export class CacheBench {
     return [...slotsInRing(words, layer, head, this.cache.tokens, this.cache.ringStart(layer)), ...slotsInPages(words, layer, head)];
   }
 
-  async words(): Promise<CacheWords> {
-    const { gpu, cache, policy } = this;
-    const { buffers, plan } = cache;
-    const read = async (buffer: GPUBuffer): Promise<Uint32Array> => new Uint32Array(await gpu.read(buffer));
-    const pool = new Uint32Array(plan.pages.reduce((a, b) => a + b, 0) * plan.layout.pageWords);
-    let at = 0;
-    for (const segment of buffers.pool) {
-      const part = await read(segment);
-      pool.set(part.subarray(0, pool.length - at), at);
-      at = Math.min(pool.length, at + part.length);
-    }
-    const [tables, free, ring] = [await read(buffers.tables), await read(buffers.free), await read(buffers.ring)];
-    return { plan, policy, tables, pool, free, ring, ...(plan.bases && { bases: await read(plan.bases) }) };
+  words(): Promise<CacheWords> {
+    return readWords(this.gpu, this.cache);
   }
 
   dispose(): void {
