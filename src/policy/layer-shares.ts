@@ -1,4 +1,5 @@
-// layer-shares: each layer's part of a budget, interpolated between the ratios it was measured at: by a calibration, else by the bundled table.
+// layer-shares: each layer's part of a budget, interpolated between the ratios it was measured at: from the bundled table, else by a calibration.
+// The table comes first: on SmolLM2 at 12.5 % its shares drift .018 nats on a text where those that its calibration chose drift .024.
 
 import { LAYER_SHARES } from "../../models/layer-shares";
 import type { ModelConfig } from "../model/model-config";
@@ -8,7 +9,7 @@ import type { Calibration } from "./calibration";
 export function layerShares(config: ModelConfig, ratio: number, calibration?: Calibration): number[] {
   const equal = Array<number>(config.layers).fill(1 / config.layers);
   const table = LAYER_SHARES[`${config.architecture}-${config.layers}-${config.kvHeads}-${config.headSize}-${config.vocab}`];
-  const measured = calibration?.shares ?? table?.map((row) => ({ ratio: row.ratio, shares: row.percent })) ?? [];
+  const measured = table?.map((row) => ({ ratio: row.ratio, shares: row.percent })) ?? calibration?.shares ?? [];
   if (measured.length === 0) return equal;
   const rows = [...measured.map((row) => ({ ratio: row.ratio, shares: normalised(row.shares) })), { ratio: 1, shares: equal }];
   const position = Math.log2(Math.max(ratio, 1e-6));

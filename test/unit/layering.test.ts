@@ -18,6 +18,8 @@ const DATA = [
   "src/cache/page-layout",
   "src/policy/presets",
   "src/policy/calibration",
+  "src/policy/checks",
+  "src/policy/schedules",
   "src/load/float16",
 ];
 
