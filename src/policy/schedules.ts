@@ -20,7 +20,7 @@ const EVERY = 128;
 
 /** Throws BAD_OPTION: an unknown kind, or tokens for one that has no use for them. */
 export function resolveSchedule(spec: PolicySpec["schedule"]): ScheduleRule {
-  const kind = spec?.kind ?? "ring";
+  const { kind } = spec ?? { kind: "ring" };
   if (!SCHEDULE_KINDS.includes(kind)) throw bad("schedule.kind", kind, SCHEDULE_KINDS.join(", "));
   if (kind !== "every" && spec?.tokens !== undefined) throw bad("schedule.tokens", spec.tokens, `none with ${kind}; they are for every`);
   return { kind, tokens: whole("schedule.tokens", spec?.tokens ?? EVERY, 1, 1 << 20) };
