@@ -40,7 +40,9 @@ const TABLE: Readonly<Record<string, Row>> = {
   workers: { modules: ["src/engine-types", "src/errors"], packages: ["comlink"], never: ["workers/engine-worker"] },
   "workers/engine-worker": { modules: ["src/engine", "src/engine-types", "src/errors"], packages: ["comlink"] },
   "src/index": { modules: ["src/engine", "src/openai", "workers/client"] },
-  "src/engine": { modules: ["src/openai", "src/calibrate", "src/text", "src/generate", "src/model", "src/cache", "src/policy", "src/load", "src/gpu", "models"] },
+  "src/engine": {
+    modules: ["src/openai", "src/calibrate", "src/text", "src/generate", "src/model", "src/cache", "src/policy", "src/load", "src/gpu", "models"],
+  },
   "src/openai": { modules: [] },
   "src/text": { modules: [], packages: ["@huggingface/tokenizers", "@huggingface/jinja"] },
   "src/calibrate": { modules: ["src/generate", "src/model", "src/cache", "src/policy", "src/kernels", "src/gpu", "src/load", "src/text", "models"] },
