@@ -2,7 +2,6 @@
 
 import { expect } from "vitest";
 import type { KvCache } from "../../src/cache/kv-cache";
-import { cacheBytes } from "../../src/cache/page-layout";
 import type { Gpu } from "../../src/gpu/device";
 import { type CacheWords, pageLists } from "../reference/page-table";
 
@@ -64,14 +63,13 @@ export function checkPages({ plan, policy, tables, free, ...words }: CacheWords)
   expect([...spare, ...taken].sort((a, b) => a - b)).toEqual(Array.from({ length: capacity }, (_, page) => page));
 }
 
-/** Its live buffers are what the formula says, and no more than the budget. */
-export function checkBytes({ bytes, plan, policy }: KvCache, budget: number): void {
-  const { slack } = policy.budget;
-  const fixed = { numFormats: policy.formats.length, ringSlots: plan.ringSlots, statisticsBytes: plan.statisticsStride * plan.shape.layers, slack };
-  const formula = cacheBytes(plan.shape, plan.layout, fixed, plan.pages);
-  expect(bytes).toBeLessThanOrEqual(formula); // tables are no larger than what a budget could have needed
-  expect(formula - bytes).toBeLessThan(plan.shape.layers * 256 + 256);
-  expect(formula).toBeLessThanOrEqual(budget);
+/** Its live buffers are pages, tables with means, free list, sinks and ring, and statistics, to the byte, and no more than the budget. */
+export function checkBytes({ bytes, plan }: KvCache, budget: number): void {
+  const { layers } = plan.shape;
+  const perLayer = 4 * (plan.tableStride + 2 * plan.ringPlane) + plan.statisticsStride;
+  const statistics = plan.statisticsStride === 0 ? 16 : 0; // no buffer is empty
+  expect(bytes).toBe(layers * perLayer + statistics + 4 * (4 + plan.totalPages) + plan.totalPages * plan.layout.pageBytes);
+  expect(bytes).toBeLessThanOrEqual(budget);
 }
 
 /** Of every token: in the 16-bit part, where sinks and the newest always are, or in pages, or gone; never two of these. */
