@@ -45,9 +45,11 @@ export class Sequence {
     const { config } = transformer;
     this.fullBytes = tokens * fullBytesPerToken(config);
     const chosen = options.policy === "auto" ? autoChoice(options, tokens, this.fullBytes) : options;
-    const policy = resolvePolicy(chosen.policy ?? (chosen.budget ? "lacuna" : "full"), transformer.codec?.calibration);
+    const asked = chosen.policy ?? (chosen.budget ? "lacuna" : "full");
+    const calibration = transformer.codec?.calibration;
+    const bytes = needsBudget(resolvePolicy(asked, calibration)) ? budgetBytes(chosen.budget, this.fullBytes) : undefined;
+    const policy = resolvePolicy(asked, calibration, (bytes ?? this.fullBytes) / this.fullBytes);
     this.policy = policy;
-    const bytes = needsBudget(policy) ? budgetBytes(chosen.budget, this.fullBytes) : undefined;
     const owner = transformer.nameSequence();
     try {
       this.cache = this.#createCache(owner, { tokens, promptTokens }, bytes);

@@ -110,3 +110,10 @@ describe("layer shares", () => {
     expect(layerShares({ ...smol, layers: 4 }, 0.25)).toEqual([0.25, 0.25, 0.25, 0.25]);
   });
 });
+
+test("a small budget halves the ring of rate-distortion, unless the caller set it", () => {
+  expect(resolvePolicy("lacuna", undefined, 0.125).ring).toBe(16);
+  expect(resolvePolicy("lacuna", undefined, 0.0625).ring).toBe(8);
+  expect(resolvePolicy({ precision: { kind: "rate-distortion" }, ring: 32 }, undefined, 0.0625).ring).toBe(32);
+  expect(resolvePolicy("expected-attention", undefined, 0.0625).ring).toBe(16);
+});
