@@ -9,7 +9,7 @@ import { chromiumLaunch, firefoxLaunch, vulkanEnvironment } from "./scripts/mach
 const kernelTests = ["test/kernels/**/*.test.ts"];
 
 /** One GPU, two cores: GPU tests run one file after the other. */
-const oneAtATime = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 };
+const oneAtATime = { fileParallelism: false, testTimeout: 300_000, hookTimeout: 300_000 };
 
 /** The kernel tests in a page of this machine's browser. */
 function inBrowser(browser: "chromium" | "firefox", launchOptions: LaunchOptions): TestProjectConfiguration {
@@ -28,7 +28,7 @@ export default defineConfig({
   test: {
     reporters: ["default"],
     projects: [
-      { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts", "test/worker/**/*.test.ts"], testTimeout: 20_000 } },
+      { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts", "test/worker/**/*.test.ts"], testTimeout: 60_000 } },
       { extends: true, test: { ...oneAtATime, name: "kernels", include: kernelTests, pool: "forks", env: vulkanEnvironment() } },
       inBrowser("chromium", chromiumLaunch()),
       inBrowser("firefox", firefoxLaunch()),
