@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FORMATS } from "../../src/cache/formats";
 import type { PolicySpec } from "../../src/engine-types";
+import { isEngineError } from "../../src/errors";
 import type { Gpu } from "../../src/gpu/device";
 import { chooseFormats, costOf, pagesOf, type Rule, recentMass, type Slot } from "../reference/choose-formats";
 import { type CacheWords, meansOf, slotsInPages } from "../reference/page-table";
@@ -115,11 +116,35 @@ describe.each(policies)("%s while decoding", (_, policy) => {
   });
 });
 
+test("what fits in the richest format gets it, although at the first price looked at it would be split over more pages than there are", async () => {
+  const policy: PolicySpec = { precision: { kind: "tiers", formats: ["k4v4", "k8v8"] } };
+  const make = (budgetBytes: number): CacheBench => new CacheBench(gpu, { D: 32, G: 1, group: 1 }, policy, { tokens: 40, budgetBytes });
+  const bench = make(leastBudget(() => make(1000).dispose()));
+  expect(bench.cache.plan.pages).toEqual([1, 1]);
+  const room = bench.cache.plan.layout.slotsPerPage[1] ?? 0; // of one page
+  expect(room).toBeGreaterThan(1);
+  const count = Math.min(room, 28);
+  await bench.prompt(4 + count + 8, (position) => ({ importance: position % 2 === 0 ? 2 : 8 })); // that price is 1
+  const words = await bench.words();
+  for (let layer = 0; layer < 2; layer++) expect(choiceOf(words, layer, 0, count, 4)).toEqual(Array(count).fill(1));
+  bench.dispose();
+});
+
 test("equal importance: a list of ties is kept or dropped whole, never past the budget", async () => {
   const { bench, words } = await prompted({ precision: { kind: "evict-only" } }, 300, 0.2, () => ({ importance: 0.5 }));
   checkPages(words);
   bench.dispose();
 });
+
+/** Bytes that a refusal says are needed; 0 where there is none. */
+function leastBudget(make: () => void): number {
+  try {
+    make();
+    return 0;
+  } catch (error) {
+    return isEngineError(error) && error.code === "BUDGET_TOO_SMALL" ? Number(error.details.expected) : Number.NaN;
+  }
+}
 
 async function prompted(
   policy: PolicySpec,
