@@ -7,7 +7,7 @@ import type { KvCache } from "../cache/kv-cache";
 import type { PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
 import { energyOffset } from "../cache/statistics";
 import type { RunOptions } from "../engine-types";
-import { throwIfAborted } from "../errors";
+import { EngineError, throwIfAborted } from "../errors";
 import type { Recorder } from "../gpu/recorder";
 import type { Step } from "../gpu/step";
 import type { Transformer } from "./transformer";
@@ -39,6 +39,8 @@ export async function prefill(
   replay: readonly (readonly number[])[] = [],
 ): Promise<void> {
   const { gpu, config } = transformer;
+  if (replay.length === 0 && targets.some((target) => target.replay))
+    throw new EngineError("INTERNAL", "A score wants the prompt's replay and prefill() was given none. Pass replayParts().");
   const chunks = chunksOf(ids.length, replay, transformer.chunk);
   const prompt = transformer.bindPrompt([...ids, ...replay.flat()], { capacity: ids.length + Math.max(0, ...replay.map((part) => part.length)) });
   const scored: { readonly cache: KvCache; readonly scorer?: PromptScorer }[] = [];
