@@ -23,7 +23,7 @@ export async function loadInNode(request: LoadRequest): Promise<ToolEngine> {
 }
 
 /** A file of models/, from disk. */
-async function readBundled(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+export async function readBundled(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
   return readFile(fileURLToPath(new URL(`../../${path}`, import.meta.url))).then(
     (bytes) => new Uint8Array(bytes),
     () => undefined,

@@ -1,6 +1,8 @@
 // bench-model: a catalogue's model on this machine's GPU with its parts in reach, which the engine's interface hides.
 
 import { findModel } from "../../models/catalog";
+import { createBases } from "../../src/cache/bases";
+import { findCalibration } from "../../src/calibrate/find";
 import type { Runtime } from "../../src/generate/runtime";
 import { warmUp } from "../../src/generate/warm-up";
 import { type Gpu, openGpu } from "../../src/gpu/device";
@@ -8,6 +10,7 @@ import { loadModel } from "../../src/load/load-model";
 import { Transformer } from "../../src/model/transformer";
 import { fetchModel } from "../../src/node/fetch-model";
 import { fileSource } from "../../src/node/file-source";
+import { readBundled } from "../../src/node/load-in-node";
 import { nodeGpu } from "../../src/node/open-gpu";
 import { ChatTemplate } from "../../src/text/chat-template";
 import { Tokenizer } from "../../src/text/tokenizer";
@@ -35,6 +38,8 @@ export async function openBenchModel(name: string, say: (line: string) => void):
     const sha256 = findModel(name)?.sha256;
     const model = await loadModel(gpu, source, { verify: true, ...(sha256 === undefined ? {} : { sha256 }) });
     const transformer = new Transformer(gpu, model.config, model.weights, Math.min(CONTEXT, model.config.context));
+    const calibration = await findCalibration(sha256 ?? "", readBundled);
+    if (calibration) transformer.codec = { calibration, bases: createBases(gpu, calibration) };
     await warmUp(transformer);
     const tokenizer = new Tokenizer(model.tokenizer);
     return {

@@ -4,12 +4,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../scripts/machine.mjs";
-import type { ScoredToken } from "../../src/engine-types";
-import type { Transformer } from "../../src/model/transformer";
+import { fullBytesPerToken } from "../../src/cache/page-layout";
+import type { Runtime } from "../../src/generate/runtime";
+import { scoreMany } from "../../src/generate/score-many";
 import { treeStand } from "./bench-file";
 import { openBenchModel } from "./bench-model";
 import { defineSection, mean, percent, table, target } from "./section";
-import { type Candidate, candidateName, SideBySide } from "./side-by-side";
+import { type Candidate, candidateName } from "./side-by-side";
 
 /** test/golden/README.md tells the layout. */
 interface GoldenContext {
@@ -38,8 +39,8 @@ interface DriftFigures {
 
 const CANDIDATES: readonly Candidate[] = [{ policy: "expected-attention", ratio: 0.25 }, { policy: "rate-distortion", ratio: 0.25 }, { policy: "uniform-4" }];
 const MORE: readonly Candidate[] = [
+  ...[0.25, 0.125, 0.0625].flatMap((ratio) => (["lacuna", "lacuna-thorough"] as const).map((policy) => ({ policy, ratio }))),
   { policy: "expected-attention", ratio: 0.125 },
-  { policy: "rate-distortion", ratio: 0.125 },
 ];
 
 /** The milestone's limits on mean KL at a quarter of the bytes, nats. */
@@ -67,7 +68,7 @@ export const drift = defineSection<DriftFigures>({
           continue;
         }
         say(`  ${context.name}: ${missing.map(candidateName).join(", ")}`);
-        const found = (await measure(model.transformer, context, missing, say)).map((row) => ({ ...row, commit: stand, date: new Date().toISOString() }));
+        const found = (await measure(model.runtime, context, missing, say)).map((row) => ({ ...row, commit: stand, date: new Date().toISOString() }));
         rows = [...rows.filter((row) => !found.some((other) => other.context === row.context && candidateName(other) === candidateName(row))), ...found];
         keep({ model: "smollm2-135m", rows }, model.gpu.description);
       }
@@ -120,40 +121,39 @@ export const drift = defineSection<DriftFigures>({
 });
 
 async function measure(
-  transformer: Transformer,
+  runtime: Runtime,
   { name, kind, from, ids }: GoldenContext,
   candidates: readonly Candidate[],
   say: (line: string) => void,
 ): Promise<Omit<DriftRow, "commit" | "date">[]> {
-  const caches = new SideBySide(transformer, candidates, ids.length);
-  try {
-    const every = tenths(say);
-    const started = performance.now();
-    await caches.take(ids.slice(0, from), (done, total) => every("prompt", done, total, started));
-    const forcedAt = performance.now();
-    const scored: ScoredToken[][] = [];
-    for (let index = from; index < ids.length; index++) {
-      scored.push(await caches.judge(ids[index] ?? 0));
-      every("forced", index + 1 - from, ids.length - from, forcedAt);
-    }
-    const shares = caches.shares();
-    return candidates.map((candidate, side) => {
-      const tokens = scored.flatMap((row) => row[side] ?? []);
-      const kl = tokens.map((token) => token.kl);
-      return {
-        context: name,
-        kind,
-        ...candidate,
-        forced: tokens.length,
-        meanKl: mean(kl),
-        maxKl: Math.max(...kl),
-        top1: mean(tokens.map(({ top1 }) => (top1 ? 1 : 0))),
-        share: shares[side] ?? Number.NaN,
-      };
-    });
-  } finally {
-    caches.dispose();
-  }
+  const every = tenths(say);
+  const started = performance.now();
+  const { caches } = await scoreMany(runtime, {
+    prompt: { ids },
+    from,
+    caches: candidates.map(({ policy, ratio }) => ({ policy, ...(ratio === undefined ? {} : { budget: { ratio } }) })),
+    onProgress: ({ done, total }) => every("prompt", done, total, started),
+    onForced: (done, total) => every("forced", done, total, started),
+  });
+  const full = ids.length * fullBytesPerToken(runtime.transformer.config);
+  return candidates.map((candidate, side) => {
+    const { tokens, kv } = caches[side] ?? raise(`no figures of ${candidateName(candidate)}`);
+    const kl = tokens.map((token) => token.kl);
+    return {
+      context: name,
+      kind,
+      ...candidate,
+      forced: tokens.length,
+      meanKl: mean(kl),
+      maxKl: Math.max(...kl),
+      top1: mean(tokens.map(({ top1 }) => (top1 ? 1 : 0))),
+      share: kv.bytes / full,
+    };
+  });
+}
+
+function raise(message: string): never {
+  throw new Error(message);
 }
 
 /** Says how far something is, ten times on its way. */

@@ -21,7 +21,7 @@ Without a section all of them run, which takes long without a GPU. Figures of se
   --model NAME    speed: this model only, may be repeated
   --documents N   documents: the first N instead of 30
   --context NAME  drift: this context only, may be repeated
-  --more          drift: at an eighth of the bytes too
+  --more          drift: lacuna with one pass and with two, at three budgets, too
   --fresh         drift: measure again what bench.json has already
   --runs N        speed, page: repetitions (default 3)
   --print         run nothing, print bench.json
