@@ -55,7 +55,7 @@ beforeAll(async () => {
 });
 afterAll(() => gpu?.dispose());
 
-test.for(CASES)("$policy.schedule.kind, $policy.precision.kind at $ratio of the bytes", { timeout: 300_000 }, async ({ policy, ratio }) => {
+test.for(CASES)("$policy.schedule.kind, $policy.precision.kind at $ratio of the bytes", { timeout: 600_000 }, async ({ policy, ratio }) => {
   const started = performance.now();
   const { config } = transformer;
   const budget = Math.floor(ratio * (PROMPT + DECODED) * fullBytesPerToken(config));
