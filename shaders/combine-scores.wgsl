@@ -4,17 +4,13 @@
 @group(0) @binding(1) var<storage, read> other: array<f32>;             // (G, tokens)
 @group(0) @binding(2) var<storage, read_write> importance: array<f32>;  // (G, tokens)
 
-var<workgroup> parts: array<f32, 64>;
+alias Part = f32; // of lib/lanes
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let base = group.x * params.tokens;
-  var mine = 0.0;
-  for (var t = params.sinks + lane; t < params.tokens; t += 64u) { mine += other[base + t]; }
-  parts[lane] = mine;
-  workgroupBarrier();
   var sum = 0.0;
-  for (var n = 0u; n < 64u; n++) { sum += parts[n]; }
-  let scale = 1.0 / max(sum, 1e-30);
+  for (var t = params.sinks + lane; t < params.tokens; t += 64u) { sum += other[base + t]; }
+  let scale = 1.0 / max(added(sum, lane), 1e-30);
   for (var t = params.sinks + lane; t < params.tokens; t += 64u) { importance[base + t] = max(importance[base + t], other[base + t] * scale); }
 }

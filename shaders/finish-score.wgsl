@@ -16,7 +16,7 @@ override WEIGHED: u32;     // 0: no norm; n: norms[n * slot + n - 1], plus epsil
 @group(0) @binding(2) var<storage, read> norms: array<f32>;             // (G, tokens, WEIGHED)
 @group(0) @binding(3) var<storage, read_write> importance: array<f32>;  // (G, tokens)
 
-var<workgroup> parts: array<f32, 64>;
+alias Part = f32; // of lib/lanes
 
 // Queries among which a slot's sum is divided.
 fn exposure(t: u32) -> u32 {
@@ -77,13 +77,4 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
     }
   }
-}
-
-fn added(value: f32, lane: u32) -> f32 {
-  workgroupBarrier();
-  parts[lane] = value;
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var n = 0u; n < 64u; n++) { sum += parts[n]; }
-  return sum;
 }

@@ -16,7 +16,7 @@ override REACH: u32;       // max-pool of the window's attention: neighbours to 
 @group(0) @binding(6) var<storage, read_write> importance: array<f32>;  // (G, tokens)
 
 const LOWEST = -1e30;
-var<workgroup> parts: array<f32, 64>;
+alias Part = f32; // of lib/lanes
 var<workgroup> normalizers: array<f32, H / G>; // per query head of the group
 
 @compute @workgroup_size(64)
@@ -72,22 +72,4 @@ fn pooled(base: u32, t: u32) -> f32 {
   var best = 0.0;
   for (var n = max(params.sinks + REACH, t) - REACH; n <= min(t + REACH, params.tokens - 1u); n++) { best = max(best, received[base + n]); }
   return best;
-}
-
-fn highest(value: f32, lane: u32) -> f32 {
-  workgroupBarrier();
-  parts[lane] = value;
-  workgroupBarrier();
-  var top = parts[0];
-  for (var n = 1u; n < 64u; n++) { top = max(top, parts[n]); }
-  return top;
-}
-
-fn added(value: f32, lane: u32) -> f32 {
-  workgroupBarrier();
-  parts[lane] = value;
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var n = 0u; n < 64u; n++) { sum += parts[n]; }
-  return sum;
 }

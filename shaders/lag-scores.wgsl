@@ -12,7 +12,7 @@ const LARGE = 3e38;
 var<workgroup> least: array<vec4f, D / 2>;   // of keys' channels, then of values'
 var<workgroup> scale: array<vec4f, D / 2>;   // 1 / (greatest - least); 0 where they are the same
 var<workgroup> spreads: array<vec2f, MOST>;  // of keys, of values; then (score, -)
-var<workgroup> parts: array<vec2f, 64>;
+alias Part = vec2f; // of lib/lanes
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -82,22 +82,4 @@ fn spreadOf(first: u32, head: u32, row: u32) -> f32 {
     squares += dot(away, away);
   }
   return sqrt(squares / f32(D - 1u));
-}
-
-fn highest(value: vec2f, lane: u32) -> vec2f {
-  workgroupBarrier();
-  parts[lane] = value;
-  workgroupBarrier();
-  var top = parts[0];
-  for (var n = 1u; n < 64u; n++) { top = max(top, parts[n]); }
-  return top;
-}
-
-fn added(value: vec2f, lane: u32) -> vec2f {
-  workgroupBarrier();
-  parts[lane] = value;
-  workgroupBarrier();
-  var sum = vec2f(0.0);
-  for (var n = 0u; n < 64u; n++) { sum += parts[n]; }
-  return sum;
 }

@@ -16,7 +16,7 @@ override REACH: u32;  // neighbours to either side in the pool
 @group(0) @binding(6) var<storage, read_write> importance: array<f32>;  // (G, tokens)
 
 var<workgroup> mean: array<f32, D>; // sum of unit keys over n
-var<workgroup> parts: array<f32, 64>;
+alias Part = f32; // of lib/lanes
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -71,22 +71,4 @@ fn pooled(base: u32, t: u32, prefix: u32) -> f32 {
   var best = 0.0;
   for (var n = max(REACH, t) - REACH; n <= min(t + REACH, prefix - 1u); n++) { best = max(best, received[base + n]); }
   return best;
-}
-
-fn highest(value: f32, lane: u32) -> f32 {
-  workgroupBarrier();
-  parts[lane] = value;
-  workgroupBarrier();
-  var top = parts[0];
-  for (var n = 1u; n < 64u; n++) { top = max(top, parts[n]); }
-  return top;
-}
-
-fn added(value: f32, lane: u32) -> f32 {
-  workgroupBarrier();
-  parts[lane] = value;
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var n = 0u; n < 64u; n++) { sum += parts[n]; }
-  return sum;
 }

@@ -1,6 +1,7 @@
 // combine-scores: one dispatch of shaders/combine-scores.wgsl.
 
 import code from "../../shaders/combine-scores.wgsl?raw";
+import lanes from "../../shaders/lib/lanes.wgsl?raw";
 import scoreParams from "../../shaders/lib/score-params.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -15,7 +16,7 @@ export interface CombineScoresArgs {
 
 /** importance = max(importance, other scaled to sum 1 over a head's slots). */
 export function combineScores(gpu: Gpu, { kvHeads }: Pick<ScoringDims, "kvHeads">, args: CombineScoresArgs): Op {
-  const kernel = gpu.kernels.get({ name: "combine-scores", code: [scoreParams, code], bindings: ["uniform", "read", "write"] });
+  const kernel = gpu.kernels.get({ name: "combine-scores", code: [scoreParams, lanes, code], bindings: ["uniform", "read", "write"] });
   const group = kernel.bind([args.params, args.other, args.importance]);
   return { record: (recorder) => recorder.dispatch(kernel, group, kvHeads) };
 }

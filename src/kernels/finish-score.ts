@@ -1,6 +1,7 @@
 // finish-score: one dispatch of shaders/finish-score.wgsl.
 
 import code from "../../shaders/finish-score.wgsl?raw";
+import lanes from "../../shaders/lib/lanes.wgsl?raw";
 import scoreParams from "../../shaders/lib/score-params.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -38,7 +39,7 @@ export function finishScore(gpu: Gpu, { kvHeads }: Pick<ScoringDims, "kvHeads">,
   const { exposure = "none", pool = 1, poolKind = "max", norms } = args;
   const kernel = gpu.kernels.get({
     name: "finish-score",
-    code: [scoreParams, code],
+    code: [scoreParams, lanes, code],
     bindings: ["uniform", "read", "read", "write"],
     constants: {
       SHARED: args.shared ? 1 : 0,

@@ -1,6 +1,7 @@
 // importance: one dispatch of shaders/importance.wgsl.
 
 import code from "../../shaders/importance.wgsl?raw";
+import lanes from "../../shaders/lib/lanes.wgsl?raw";
 import momentsRecord from "../../shaders/lib/moments-record.wgsl?raw";
 import scoreParams from "../../shaders/lib/score-params.wgsl?raw";
 import type { Gpu } from "../gpu/device";
@@ -28,7 +29,7 @@ export function importance(gpu: Gpu, dims: ScoringDims, args: ImportanceArgs): O
   const { heads, kvHeads, headSize } = dims;
   const kernel = gpu.kernels.get({
     name: "importance",
-    code: [scoreParams, momentsRecord, code],
+    code: [scoreParams, momentsRecord, lanes, code],
     bindings: ["uniform", "read", "read", "read", "read", "write", "write"],
     constants: { H: heads, G: kvHeads, D: headSize, ENSEMBLE: args.ensemble ? 1 : 0, VALUE_NORM: args.valueNorm ? 1 : 0, REACH },
   });

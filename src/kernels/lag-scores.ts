@@ -1,6 +1,7 @@
 // lag-scores: one dispatch of shaders/lag-scores.wgsl.
 
 import code from "../../shaders/lag-scores.wgsl?raw";
+import lanes from "../../shaders/lib/lanes.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Op } from "../gpu/recorder";
@@ -25,7 +26,7 @@ export function lagScores(gpu: Gpu, dims: ScoringDims, args: LagScoresArgs): Op 
   const inRing = "step" in args.range;
   const kernel = gpu.kernels.get({
     name: "lag-scores",
-    code: [keyLibrary(args.storage), ...range.code, code],
+    code: [keyLibrary(args.storage), ...range.code, lanes, code],
     bindings: ["uniform", "read", "read", "write"],
     constants: { D: headSize, LAG: args.lag, MOST: inRing ? range.slots - args.sinks : args.lag, ...range.constants },
   });

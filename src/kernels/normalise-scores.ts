@@ -1,5 +1,6 @@
 // normalise-scores: one dispatch of shaders/normalise-scores.wgsl.
 
+import lanes from "../../shaders/lib/lanes.wgsl?raw";
 import code from "../../shaders/normalise-scores.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -20,7 +21,7 @@ export function normaliseScores(gpu: Gpu, { kvHeads }: ScoringDims, args: Normal
   const range = slotRangeParts(args.range);
   const kernel = gpu.kernels.get({
     name: "normalise-scores",
-    code: [...range.code, code],
+    code: [...range.code, lanes, code],
     bindings: ["uniform", "write", "write"],
     constants: { PROMPT: "params" in args.range ? 1 : 0, G: kvHeads, FIRST: args.first, ...range.constants },
   });

@@ -1,5 +1,6 @@
 // redundancy: one dispatch of shaders/redundancy.wgsl.
 
+import lanes from "../../shaders/lib/lanes.wgsl?raw";
 import momentsRecord from "../../shaders/lib/moments-record.wgsl?raw";
 import scoreParams from "../../shaders/lib/score-params.wgsl?raw";
 import code from "../../shaders/redundancy.wgsl?raw";
@@ -27,7 +28,7 @@ export interface RedundancyArgs {
 export function redundancy(gpu: Gpu, dims: ScoringDims, args: RedundancyArgs): Op {
   const kernel = gpu.kernels.get({
     name: "redundancy",
-    code: [keyLibrary(args.storage), scoreParams, momentsRecord, code],
+    code: [keyLibrary(args.storage), scoreParams, momentsRecord, lanes, code],
     bindings: ["uniform", "read", "read", "read", "read", "write", "write"],
     constants: { D: dims.headSize, HALF: halfPairing(dims), LAMBDA: args.lambda, WINDOW: args.window, REACH: (args.pool - 1) / 2 },
   });
