@@ -5,6 +5,8 @@ import { App } from "./app";
 import { begin } from "./state/model";
 import "./style/base.css";
 import "./style/controls.css";
+import "./style/model-bar.css";
+import "./style/composer.css";
 import "./style/choices.css";
 import "./style/panes.css";
 import "./style/map.css";
