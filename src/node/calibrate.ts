@@ -5,7 +5,6 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { findModel } from "../../models/catalog";
 import { type CalibrationProgress, calibrate } from "../calibrate/calibrate";
 import { encodeCalibration } from "../calibrate/file";
 import { openModel } from "../calibrate/open";
@@ -14,6 +13,7 @@ import type { Calibration } from "../policy/calibration";
 import { fetchModel } from "./fetch-model";
 import { fileSource } from "./file-source";
 import { nodeGpu } from "./open-gpu";
+import { parseSource } from "./options";
 import { progressPrinter } from "./progress";
 
 const USAGE = `Usage: npm run calibrate -- --model tiny|smollm2-135m|PATH.gguf [options]
@@ -65,8 +65,8 @@ async function run({ model, out, quick, thorough, json }: Words): Promise<void> 
   const controller = new AbortController();
   process.once("SIGINT", () => controller.abort());
   const { signal } = controller;
-  const isPath = /\.gguf$/i.test(model) || /[\\/]/.test(model);
-  const source = await fileSource(isPath ? model : await fetchModel(model, { say, signal }));
+  const named = parseSource(model);
+  const source = await fileSource("path" in named ? named.path : await fetchModel(named.model, { say, signal }));
   const opened = await openModel(source, {
     gpu: await nodeGpu(),
     signal,
@@ -75,12 +75,12 @@ async function run({ model, out, quick, thorough, json }: Words): Promise<void> 
   try {
     const options = { model: opened.sha256, signal, say, onProgress: tenths(say) };
     const calibration = await calibrate(opened.runtime, { ...options, ...((quick || thorough) && { measure: thorough }) });
-    const name = isPath ? source.name.replace(/\.gguf$/i, "") : model;
+    const name = "path" in named ? source.name.replace(/\.gguf$/i, "") : named.model;
     const path = out ?? join(fileURLToPath(new URL("../..", import.meta.url)), "models", "calibrations", `${name}.calibration`);
     const bytes = encodeCalibration(calibration);
     await write(path, bytes);
     say(`${path}: ${bytes.length} bytes, ${((performance.now() - started) / 1000).toFixed(0)} s on ${opened.adapter}`);
-    if (isPath || findModel(model)) say(`key floor: ${calibration.keyFloor ?? "none"}`);
+    say(`key floor: ${calibration.keyFloor ?? "none"}`);
     process.stdout.write(json ? `${JSON.stringify(summary(calibration, path, bytes.length))}\n` : `${path}\n`);
   } finally {
     opened.dispose();

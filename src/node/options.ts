@@ -142,8 +142,8 @@ function parseWords(argv: readonly string[]) {
   }
 }
 
-/** A name holds neither a dot nor a slash; everything else is a path. */
-function parseSource(model: string): ModelSource {
+/** What --model names: a path ends in .gguf or holds a slash; everything else is a name of the catalogue. */
+export function parseSource(model: string): { readonly path: string } | { readonly model: string } {
   if (model === "") bad("--model", model, "a model's name or the path of a GGUF file");
   return /\.gguf$/i.test(model) || /[\\/]/.test(model) ? { path: model } : { model };
 }

@@ -3,11 +3,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../scripts/machine.mjs";
-import type { PresetName, ScoredToken } from "../../src/engine-types";
-import type { Transformer } from "../../src/model/transformer";
+import { fullBytesPerToken } from "../../src/cache/page-layout";
+import type { PresetName } from "../../src/engine-types";
+import type { Runtime } from "../../src/generate/runtime";
+import { scoreMany } from "../../src/generate/score-many";
 import { openBenchModel } from "./bench-model";
+import { type Candidate, cacheOptions, candidateName } from "./candidate";
 import { defineSection, mean, percent, table, target } from "./section";
-import { type Candidate, candidateName, SideBySide } from "./side-by-side";
 
 /** test/golden/README.md tells the layout. */
 interface GoldenDocument {
@@ -47,7 +49,7 @@ export const documents = defineSection<DocumentFigures>({
     try {
       const answers: Answer[][] = [];
       for (const [index, document] of chosen.entries()) {
-        const answer = await ask(model.transformer, document);
+        const answer = await ask(model.runtime, document);
         answers.push(answer);
         say(
           `  document ${index + 1} of ${chosen.length}: right with ${
@@ -85,26 +87,24 @@ interface Answer extends Candidate {
   readonly share: number;
 }
 
-async function ask(transformer: Transformer, { prompt, facts, asked }: GoldenDocument): Promise<Answer[]> {
+async function ask(runtime: Runtime, { prompt, facts, asked }: GoldenDocument): Promise<Answer[]> {
   const { question = [], answer = [] } = facts[asked] ?? {};
-  const caches = new SideBySide(transformer, CANDIDATES, prompt.length + question.length + answer.length);
-  try {
-    await caches.take(prompt);
-    for (const id of question) await caches.force(id);
-    const scored: ScoredToken[][] = [];
-    for (const id of answer) scored.push(await caches.judge(id));
-    const shares = caches.shares();
-    const full: Answer = { policy: "full", right: scored.every(([any]) => any?.fullFirst === any?.id), kl: [], share: caches.fullShare() };
-    const others = CANDIDATES.map((candidate, side) => ({
-      ...candidate,
-      right: scored.every((tokens) => tokens[side]?.first === tokens[side]?.id),
-      kl: scored.map((tokens) => tokens[side]?.kl ?? Number.NaN),
-      share: shares[side] ?? Number.NaN,
-    }));
-    return [full, ...others];
-  } finally {
-    caches.dispose();
-  }
+  const ids = [...prompt, ...question, ...answer];
+  const { full, caches } = await scoreMany(runtime, { prompt: { ids }, from: prompt.length, caches: CANDIDATES.map(cacheOptions) });
+  const bytes = ids.length * fullBytesPerToken(runtime.transformer.config);
+  const answers = caches.map(({ tokens }) => tokens.slice(question.length));
+  const exact: Answer = {
+    policy: "full",
+    right: (answers[0] ?? []).every(({ fullFirst, id }) => fullFirst === id), // the same beside every policy
+    kl: [],
+    share: full.kv.bytes / bytes,
+  };
+  const others = CANDIDATES.map((candidate, side) => {
+    const own = answers[side] ?? [];
+    const share = (caches[side]?.kv.bytes ?? Number.NaN) / bytes;
+    return { ...candidate, right: own.every(({ first, id }) => first === id), kl: own.map(({ kl }) => kl), share };
+  });
+  return [exact, ...others];
 }
 
 /** Rows of answers, one per document, to figures, one per policy. */

@@ -9,8 +9,8 @@ import type { Runtime } from "../../src/generate/runtime";
 import { scoreMany } from "../../src/generate/score-many";
 import { treeStand } from "./bench-file";
 import { openBenchModel } from "./bench-model";
+import { type Candidate, cacheOptions, candidateName } from "./candidate";
 import { defineSection, mean, percent, table, target } from "./section";
-import { type Candidate, candidateName } from "./side-by-side";
 
 /** test/golden/README.md tells the layout. */
 interface GoldenContext {
@@ -131,7 +131,7 @@ async function measure(
   const { caches } = await scoreMany(runtime, {
     prompt: { ids },
     from,
-    caches: candidates.map(({ policy, ratio }) => ({ policy, ...(ratio === undefined ? {} : { budget: { ratio } }) })),
+    caches: candidates.map(cacheOptions),
     onProgress: ({ done, total }) => every("prompt", done, total, started),
     onForced: (done, total) => every("forced", done, total, started),
   });

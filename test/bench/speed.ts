@@ -11,8 +11,8 @@ import { Decoder } from "../../src/model/decoder";
 import { prefill } from "../../src/model/prefill";
 import { Sequence } from "../../src/model/sequence";
 import { type BenchModel, openBenchModel } from "./bench-model";
+import { type Candidate, cacheOptions, candidateName } from "./candidate";
 import { defineSection, mean, median, table, target } from "./section";
-import { type Candidate, candidateName } from "./side-by-side";
 
 interface Spread {
   readonly least: number;
@@ -117,7 +117,7 @@ async function measureModel(model: BenchModel, texts: GoldenTexts["texts"], runs
     await run(model, widest(candidate), short.ids, 4); // warms this policy up
     const results: GenerateResult[] = [];
     for (let index = 0; index < runs; index++) {
-      const result = await run(model, atRatio(candidate), long.ids, long.greedyIds.length);
+      const result = await run(model, cacheOptions(candidate), long.ids, long.greedyIds.length);
       results.push(result);
       say(
         `  ${model.name}, ${candidateName(candidate)}: prompt ${result.timings.prefillTokensPerSecond.toFixed(1)}/s, decode ${result.timings.decodeTokensPerSecond.toFixed(1)}/s`,
@@ -150,13 +150,9 @@ async function run({ runtime }: BenchModel, { policy, budget }: CacheOptions, id
   throw new Error("The engine's stream ended without a result.");
 }
 
-function atRatio({ policy, ratio }: Candidate): CacheOptions {
-  return { policy, ...(ratio === undefined ? {} : { budget: { ratio } }) };
-}
-
 /** For short prompts, a quarter of whose bytes would be below the fixed parts, and where nothing is timed. */
 function widest({ policy, ratio }: Candidate): CacheOptions {
-  return atRatio({ policy, ...(ratio === undefined ? {} : { ratio: 1 }) });
+  return cacheOptions({ policy, ...(ratio === undefined ? {} : { ratio: 1 }) });
 }
 
 /** Counts what tokens record, submit and create, from the device's own counters. Nothing here is timed. */

@@ -3,7 +3,7 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Budget, CacheOptions, ModelSource } from "../../src/engine-types";
 import { EngineError } from "../../src/errors";
-import { parseBudget, parsePolicy } from "../../src/node/options";
+import { parseBudget, parsePolicy, parseSource } from "../../src/node/options";
 import { needsBudget, resolvePolicy } from "../../src/policy/policy";
 import { PRESET_NAMES } from "../../src/policy/presets";
 import { type Kind, TASKS, type Task } from "./samples";
@@ -144,12 +144,6 @@ function parseWords(argv: readonly string[]) {
   } catch (cause) {
     throw new EngineError("BAD_OPTION", `${cause instanceof Error ? cause.message : String(cause)}. See --help.`, {}, { cause });
   }
-}
-
-/** A name holds neither a dot nor a slash; everything else is a path. */
-function parseSource(model: string): ModelSource {
-  if (model === "") bad("--model", model, "a model's name or the path of a GGUF file");
-  return /\.gguf$/i.test(model) || /[\\/]/.test(model) ? { path: model } : { model };
 }
 
 function parseKinds(task: Task, kind: string | undefined): readonly Kind[] {
