@@ -9,7 +9,8 @@ import { MOST_SEGMENTS } from "../kernels/cache-kernel";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { basesView, type Codec } from "./bases";
-import { FORMATS, type Format, keyWords, relativeErrors, sharesScales, valueWords } from "./formats";
+import { cacheInfo, INFO_BYTES } from "./cache-info";
+import { relativeErrors } from "./formats";
 import { type Headroom, headroomOf, pagesAside } from "./headroom";
 import {
   type CacheShape,
@@ -179,7 +180,10 @@ function segmentPages(gpu: Gpu, pages: readonly number[], { pageBytes }: PageLay
   return perSegment;
 }
 
-/** The buffers. Role `kv` is what the budget pays for; `scratch` is the working space of compression and attention. */
+/**
+ * The buffers. Role `kv` is what the budget pays for and all that a cache remembers from one step to the next: a snapshot copies these and no others.
+ * `scratch` is the working space of compression and attention.
+ */
 export class CacheBuffers {
   readonly pool: GPUBuffer[]; // segments of pages; one not yet needed is a stand-in of a few bytes
   readonly tables: GPUBuffer; // (L, tableStride) u32: a layer's table, then its means from meanStart on, (G, 2, D/2) f16 pairs
@@ -190,6 +194,7 @@ export class CacheBuffers {
   readonly units: GPUBuffer; // vec4u
   readonly partials: GPUBuffer; // (H, units, D + 2) f32
   readonly #all: GPUBuffer[] = [];
+  readonly #kept: GPUBuffer[] = []; // of role kv, but for the pool
   #segments = 0;
 
   constructor(
@@ -204,6 +209,7 @@ export class CacheBuffers {
     const make = (part: string, bytes: number, role: "kv" | "scratch", usage?: GPUBufferUsageFlags): GPUBuffer => {
       const buffer = gpu.createBuffer(`KvCache.${part}`, bytes, role, { owner, ...(usage ? { usage } : {}) });
       this.#all.push(buffer);
+      if (role === "kv" && !part.startsWith("pool")) this.#kept.push(buffer);
       return buffer;
     };
     this.pool = Array.from({ length: geometry.segmentPages === 0 ? 1 : MOST_SEGMENTS }, (_, index) => make(`pool${index}`, 0, "kv"));
@@ -217,6 +223,36 @@ export class CacheBuffers {
     this.partials = make("partials", config.heads * plan.units * (shape.headSize + 2) * 4, "scratch");
     gpu.write(this.info, 0, cacheInfo(plan, policy));
     gpu.write(this.units, 0, new Uint32Array([plan.units, 0, 0, 0]));
+    this.#writeEmpty();
+  }
+
+  /** What a copy of this cache must hold: the segments of the pool that exist stand last. */
+  get kept(): readonly GPUBuffer[] {
+    return [...this.#kept, ...this.pool.slice(0, this.#segments)];
+  }
+
+  /** Makes the segments that another cache of the same plan has. @returns as grow() */
+  growAs(segments: number): boolean {
+    const { totalPages, geometry } = this.plan;
+    return this.grow(segments === 0 ? 0 : (segments - 1) * (geometry.segmentPages || totalPages) + 1);
+  }
+
+  /** Segments of the pool that exist. */
+  get segments(): number {
+    return this.#segments;
+  }
+
+  /** As new: nothing of what they held can be read. */
+  reset(): void {
+    const recorder = this.gpu.record("KvCache.reset");
+    for (const buffer of this.kept) recorder.clear(buffer);
+    recorder.submit();
+    this.#writeEmpty();
+  }
+
+  #writeEmpty(): void {
+    const { gpu, plan } = this;
+    const { shape, totalPages: total } = plan;
     gpu.write(this.free, 0, new Uint32Array([0, total, total, 0, ...Array.from({ length: total }, (_, page) => page)]));
     const tables = new Uint32Array(shape.layers * plan.tableStride);
     for (const [layer, pages] of plan.pages.entries()) tables.set([pages - (plan.headroom[layer]?.pages ?? 0), 0, layer, 0], layer * plan.tableStride);
@@ -284,50 +320,4 @@ export class CacheBuffers {
 
 function view(buffer: GPUBuffer, index: number, bytes: number): BufferView {
   return { buffer, offset: index * bytes, size: bytes };
-}
-
-/** Words of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 17 numbers (a multiple of four words). */
-const FORMAT_WORDS = 12;
-const FIRST_FORMAT = 16;
-const FIRST_NUMBER = FIRST_FORMAT + FORMATS.length * FORMAT_WORDS;
-const INFO_BYTES = (FIRST_NUMBER + 20) * 4;
-
-/** AGACC's s: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
-const DEVIATIONS = 3;
-
-function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
-  const data = new DataView(new ArrayBuffer(INFO_BYTES));
-  const u32 = (at: number, ...values: number[]): void => {
-    for (const [index, value] of values.entries()) data.setUint32((at + index) * 4, value, true);
-  };
-  const f32 = (at: number, ...values: number[]): void => {
-    for (const [index, value] of values.entries()) data.setFloat32((at + index) * 4, value, true);
-  };
-  for (const [index, [start, end]] of policy.pinned.entries()) u32(4 * index, start, end);
-  policy.formats.forEach((format, index) => {
-    const slots = plan.layout.slotsPerPage[index] ?? 1;
-    const errors = plan.errors[index] ?? { key: 0, value: 0 };
-    const at = FIRST_FORMAT + FORMAT_WORDS * index;
-    u32(at, Math.floor(format.keyBits), format.valueBits, plan.layout.slotWords[index] ?? 0, slots);
-    f32(at + 4, errors.key, errors.value, policy.thresholds[index] ?? 1, plan.layout.pageBytes / slots);
-    u32(at + 8, ...keyWordsOf(format, plan.shape.headSize));
-  });
-  const mode = { static: 0, tiers: 1, "rate-distortion": 2 }[policy.mode];
-  u32(FIRST_NUMBER, policy.formats.length, mode, policy.budget.perHead ? 1 : 0);
-  f32(FIRST_NUMBER + 3, policy.budget.safeguard);
-  u32(FIRST_NUMBER + 4, policy.sinks, plan.ringSlots, plan.layout.pageWords, policy.pinned.length);
-  f32(FIRST_NUMBER + 8, policy.kappa, policy.power);
-  u32(FIRST_NUMBER + 10, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);
-  f32(FIRST_NUMBER + 14, policy.recency);
-  u32(FIRST_NUMBER + 15, plan.meanStart);
-  f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0, policy.recencySpan);
-  return new Uint8Array(data.buffer);
-}
-
-/** Bits of a calibrated key's groups, a byte each; words of the key's codes; where the scales of key and value stand in a slot. */
-function keyWordsOf(format: Format, headSize: number): number[] {
-  const bits = format.basis === "klt" ? format.keyGroups.reduce<number>((word, group, index) => word | (group << (8 * index)), 0) : 0;
-  const codes = keyWords(format, headSize);
-  const keyScale = codes + valueWords(format, headSize);
-  return [bits, codes, keyScale, keyScale + (format.keyBits === 16 || sharesScales(format) ? 0 : 1)];
 }

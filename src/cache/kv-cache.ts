@@ -15,7 +15,7 @@ import type { Policy } from "../policy/policy";
 import { CacheBuffers, type CachePlan, pagesForAll } from "./cache-buffers";
 import { Compressor, type SlotSource } from "./compressor";
 import { LayerPages } from "./layer-pages";
-import { RingSchedule, type RingTurn } from "./ring-schedule";
+import { RingSchedule, type RingState, type RingTurn } from "./ring-schedule";
 
 /** Where a prompt's keys and values of one layer stand: (2, G, capacity, D/2) u32, f16 pairs. */
 export interface PromptStaging {
@@ -51,6 +51,16 @@ export interface DecodeBuffers {
 /** A layer takes in the queries of one token in so many, layers in turn: neighbours hardly differ, and each costs a dispatch. */
 const OBSERVED = 4;
 
+/** What the host remembers of a cache from one step to the next. */
+export interface CacheState {
+  readonly tokens: number;
+  /** Position of the first token that was decoded. */
+  readonly begun: number;
+  readonly ring: RingState;
+  /** Segments of the pool. */
+  readonly segments: number;
+}
+
 interface AttentionOps {
   readonly attend: ReturnType<typeof bindCacheAttention>;
   readonly merge: ReturnType<typeof bindAttentionMerge>;
@@ -68,6 +78,7 @@ export class KvCache {
   #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0, judged: true };
   #promptRows = 0;
   #tokens = 0;
+  #begun = 0;
 
   constructor(
     private readonly gpu: Gpu,
@@ -148,7 +159,7 @@ export class KvCache {
   endPrompt(tokens: number): void {
     this.#tokens = tokens;
     this.#schedule.begin(this.#promptIntake.count);
-    this.#ringScores?.begin?.(tokens);
+    this.#begin(tokens);
     this.#freePrompt();
   }
 
@@ -201,16 +212,63 @@ export class KvCache {
     this.#ringScores?.attended?.(recorder, layer);
   }
 
+  /** Most tokens that rewind() can take back. */
+  get mostRewound(): number {
+    return this.#schedule.mostRewound;
+  }
+
+  /**
+   * Takes the newest tokens back, so that `tokens` are left; the next ones overwrite their rows of the ring. What left the ring meanwhile stays in
+   * pages, and what statistics took in of their queries stays in them.
+   */
+  rewind(tokens: number): void {
+    if (tokens > this.#tokens || this.#tokens - tokens > this.mostRewound)
+      throw new EngineError("INTERNAL", `${this.#tokens - tokens} tokens were to be taken back, ${this.mostRewound} can be.`);
+    this.#tokens = tokens;
+  }
+
+  get state(): CacheState {
+    return { tokens: this.#tokens, begun: this.#begun, ring: this.#schedule.state, segments: this.buffers.segments };
+  }
+
+  /** Before the buffers of a cache of the same plan are copied into these: goes on where that one stood. */
+  resume({ tokens, begun, ring, segments }: CacheState): void {
+    this.#freePrompt();
+    if (this.buffers.growAs(segments)) this.#bindPool();
+    this.#schedule.restore(ring);
+    this.#tokens = tokens;
+    this.#begin(begun);
+    if (tokens > 0) this.beginDecoding();
+  }
+
+  /** Empty, as if new. */
+  reset(): void {
+    this.#freePrompt();
+    this.#ring?.dispose();
+    this.#ring = undefined;
+    this.buffers.reset();
+    this.#schedule.reset();
+    this.#tokens = 0;
+  }
+
   dispose(): void {
     this.#freePrompt();
     this.#ring?.dispose();
     this.buffers.dispose();
   }
 
+  #begin(position: number): void {
+    this.#begun = position;
+    this.#ringScores?.begin?.(position);
+  }
+
   /** Room in the pool for this many tokens: all there is from the start, but where it takes several segments. */
   #growTo(tokens: number): void {
     const { policy, plan } = this;
-    if (!this.buffers.grow(plan.shape.layers * pagesForAll(policy, plan.layout, plan.shape, tokens))) return;
+    if (this.buffers.grow(plan.shape.layers * pagesForAll(policy, plan.layout, plan.shape, tokens))) this.#bindPool();
+  }
+
+  #bindPool(): void {
     this.#attention = this.#bindLayers();
     if (!this.#ring) return;
     this.#ring.dispose();

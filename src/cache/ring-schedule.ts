@@ -13,12 +13,19 @@ export interface RingTurn {
   readonly judged: boolean;
 }
 
+/** What a schedule remembers, by turn. */
+export interface RingState {
+  readonly oldest: readonly number[];
+  readonly hasMeans: readonly boolean[];
+  readonly unjudged: readonly number[];
+}
+
 /** Positions of the ring's tokens by turn of layers. All layers keep a token in the same row of the ring, position % ring. */
 export class RingSchedule {
   readonly #layers: readonly (readonly number[])[]; // by turn
-  readonly #oldest: number[]; // position of the oldest token in the ring, by turn
-  readonly #hasMeans: boolean[]; // by turn
-  readonly #unjudged: number[]; // tokens appended since the last judgement, by turn
+  #oldest: number[]; // position of the oldest token in the ring, by turn
+  #hasMeans: boolean[]; // by turn
+  #unjudged: number[]; // tokens appended since the last judgement, by turn
   readonly #mostUnjudged: readonly number[]; // by turn: what every layer of it has room for
   readonly #newer: number; // tokens that a compression leaves in the ring
 
@@ -33,15 +40,40 @@ export class RingSchedule {
     this.#layers = Array.from({ length: this.turns }, (_, turn) =>
       Array.from({ length: layers }, (_, layer) => layer).filter((layer) => this.#turnOf(layer) === turn),
     );
-    this.#oldest = this.#layers.map(() => sinks);
-    this.#hasMeans = this.#layers.map(() => false);
-    this.#unjudged = this.#layers.map(() => 0);
+    this.#oldest = [];
+    this.#hasMeans = [];
+    this.#unjudged = [];
+    this.reset();
     this.#mostUnjudged = this.#layers.map((ofTurn) => Math.min(...ofTurn.map((layer) => unjudged[layer] ?? 0)));
   }
 
   /** Tokens from one compression of a layer to its next, and the most that one takes. */
   get turns(): number {
     return this.ring - Math.floor(this.ring / 2);
+  }
+
+  get state(): RingState {
+    return { oldest: [...this.#oldest], hasMeans: [...this.#hasMeans], unjudged: [...this.#unjudged] };
+  }
+
+  /** Goes on from what a schedule of the same layers, sinks and ring remembered. */
+  restore({ oldest, hasMeans, unjudged }: RingState): void {
+    this.#oldest = [...oldest];
+    this.#hasMeans = [...hasMeans];
+    this.#unjudged = [...unjudged];
+  }
+
+  /** As it was before the first token. */
+  reset(): void {
+    this.restore({ oldest: this.#layers.map(() => this.sinks), hasMeans: this.#layers.map(() => false), unjudged: this.#layers.map(() => 0) });
+  }
+
+  /**
+   * Tokens that can be taken back at any moment: after so many and one, the position may lie before a ring's oldest token, which is in pages then.
+   * A position taken once more finds nothing to move, as its layers left just the newer half.
+   */
+  get mostRewound(): number {
+    return this.#newer;
   }
 
   /** A prompt of which `count` tokens after the sinks went into pages, judged, in every layer. */

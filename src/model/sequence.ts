@@ -3,6 +3,7 @@
 
 import type { CacheBuffers } from "../cache/cache-buffers";
 import { planCache } from "../cache/cache-buffers";
+import { copyCache } from "../cache/cache-snapshot";
 import { KvCache, type RowScores } from "../cache/kv-cache";
 import { fullBytesPerToken } from "../cache/page-layout";
 import { type PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
@@ -38,9 +39,9 @@ export class Sequence {
    */
   constructor(
     private readonly transformer: Transformer,
-    options: CacheOptions,
-    tokens: number,
-    promptTokens = 0,
+    private readonly options: CacheOptions,
+    private readonly tokens: number,
+    private readonly promptTokens = 0,
   ) {
     const { config } = transformer;
     this.fullBytes = tokens * fullBytesPerToken(config);
@@ -55,6 +56,19 @@ export class Sequence {
       this.cache = this.#createCache(owner, { tokens, promptTokens }, bytes);
     } catch (error) {
       transformer.gpu.destroyOwned(owner); // of the buffers made before one failed
+      throw error;
+    }
+  }
+
+  /** A sequence of its own that goes on from here: every buffer of the cache is copied on the GPU. */
+  fork(): Sequence {
+    const { transformer, options, tokens, promptTokens } = this;
+    const copy = new Sequence(transformer, options, tokens, promptTokens);
+    try {
+      copyCache(transformer.gpu, this.cache, copy.cache);
+      return copy;
+    } catch (error) {
+      copy.dispose();
       throw error;
     }
   }
