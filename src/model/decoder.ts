@@ -66,7 +66,7 @@ export class Decoder {
 
   /** Runs the token sampled last and samples the next. One submit. */
   step(): void {
-    const recorder = this.#record();
+    const recorder = this.#record(this.#sampled++);
     this.#recordSample(recorder);
     recorder.submit();
   }
@@ -76,7 +76,7 @@ export class Decoder {
     this.#one[0] = id;
     this.transformer.gpu.write(this.#token, 0, this.#one);
     if (sample) this.step();
-    else this.#record().submit();
+    else this.#record(0).submit();
   }
 
   dispose(): void {
@@ -90,10 +90,11 @@ export class Decoder {
     this.#samples.copy(recorder, this.#token);
   }
 
-  #record(): Recorder {
+  /** @param index of the sample that follows, of this decoder's: it makes the random numbers, so tokens that are forced do not count */
+  #record(index: number): Recorder {
     const { transformer, cache } = this;
     const { turn, ...step } = cache.advance();
-    transformer.step.write({ ...step, seed: this.sampling.seed, index: this.#sampled++ });
+    transformer.step.write({ ...step, seed: this.sampling.seed, index });
     const recorder = transformer.gpu.record("Decoder.step");
     if (turn) cache.recordCompression(recorder, turn);
     this.#embed.record(recorder, 1);
