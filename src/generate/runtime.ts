@@ -20,8 +20,19 @@ export interface Runtime {
 
 /** The ids of a prompt; checked against vocabulary and context. */
 export function encodePrompt(runtime: Runtime, prompt: Prompt): number[] {
-  const { tokenizer, context } = runtime;
-  const ids = promptIds(runtime, prompt);
+  const { context } = runtime;
+  const ids = checkIds(runtime, promptIds(runtime, prompt));
+  if (ids.length >= context)
+    throw new EngineError(
+      "CONTEXT_FULL",
+      `The prompt has ${ids.length} tokens; ${context} positions are prepared, one of them for an answer. Shorten it, or load with a larger context.`,
+      { found: ids.length, expected: context - 1 },
+    );
+  return ids;
+}
+
+/** The ids of a prompt as they are; at least one, all of the vocabulary. */
+export function checkIds({ tokenizer }: Runtime, ids: number[]): number[] {
   if (ids.length === 0) throw new EngineError("BAD_OPTION", "The prompt has no tokens. Give it some text.", { field: "prompt" });
   const unknown = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokenizer.size));
   if (unknown !== undefined)
@@ -30,12 +41,6 @@ export function encodePrompt(runtime: Runtime, prompt: Prompt): number[] {
       found: unknown,
       expected: tokenizer.size - 1,
     });
-  if (ids.length >= context)
-    throw new EngineError(
-      "CONTEXT_FULL",
-      `The prompt has ${ids.length} tokens; ${context} positions are prepared, one of them for an answer. Shorten it, or load with a larger context.`,
-      { found: ids.length, expected: context - 1 },
-    );
   return ids;
 }
 
