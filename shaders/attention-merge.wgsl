@@ -14,7 +14,7 @@ var<workgroup> coded: array<f32, D>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x / GROUP;
   let base = group.x * units.x * (D + 2u);
-  let ringUnits = (info.ringSlots + UNIT - 1u) / UNIT;
+  let rawUnits = (info.ringSlots + UNIT - 1u) / UNIT + (info.extras + UNIT - 1u) / UNIT;
   var most = -1e30;
   for (var u = 0u; u < units.x; u++) { most = max(most, partials[base + u * (D + 2u) + D]); }
   for (var c = lane; c < D; c += WG) {
@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var turned = 0.0;
     var mass = vec2f(0.0);                             // raw, coded
     var unit = 0u;
-    for (; unit < ringUnits; unit++) {
+    for (; unit < rawUnits; unit++) {
       let at = base + unit * (D + 2u);
       let factor = exp(partials[at + D] - most);
       raw += factor * partials[at + c];

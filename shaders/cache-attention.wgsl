@@ -1,10 +1,10 @@
 // cache-attention: one query token against one unit of one kv head's slots, for all query heads that share it. Codes are read in
 // place; scale and zero come out of both products as scalars. For coded keys the query is rotated as they were, once per workgroup,
-// and its product with the mean key added. Units: first the sinks and the ring, then every list of pages,
-// UNIT slots at a time. Partial outputs (not divided by l) go to attention-merge. One workgroup per (kv head, unit).
+// and its product with the mean key added. Units: first the sinks and the ring, then the extra rows, which have a bias each, then every
+// list of pages, UNIT slots at a time. Partial outputs (not divided by l) go to attention-merge. One workgroup per (kv head, unit).
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: Step;
-@group(0) @binding(2) var<storage, read> table: array<u32>;         // with the means at info.meanStart
+@group(0) @binding(2) var<storage, read> table: array<u32>;         // with means and extra rows
 @group(0) @binding(3) var<storage, read> rotated: array<f32>;       // (H, D): queries after RoPE
 @group(0) @binding(4) var<storage, read> ring: array<u32>;          // keys, then values from ringPlane on: (G, ringSlots, D/2) f16 pairs
 @group(0) @binding(5) var<storage, read_write> partials: array<f32>; // (H, units, D + 2): o, m, l
@@ -19,12 +19,18 @@ var<workgroup> extreme: array<f32, GROUP * WG>;
 var<workgroup> total: array<vec2f, GROUP * WG>;                      // l, and the sum of p * zero
 var<workgroup> outs: array<vec4f, WG>;
 
+fn extraQuad(head: u32, row: u32, word: u32) -> vec4f {
+  let at = extraAt(head, row) + word;
+  return vec4f(unpack2x16float(table[at]), unpack2x16float(table[at + 1u]));
+}
+
 fn keyQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
   let slots = unit.format.slots;
   if (unit.kind == 0u) {
     let at = (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
     return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
+  if (unit.kind == 2u) { return extraQuad(head, spot.slot, quad * 2u); }
   let bits = unit.format.keyBits;
   if (bits == 16u) {
     return vec4f(unpack2x16float(poolWord(spot.page, quad * 2u * slots + spot.slot)), unpack2x16float(poolWord(spot.page, (quad * 2u + 1u) * slots + spot.slot)));
@@ -38,6 +44,7 @@ fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
     let at = info.ringPlane + (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
     return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
+  if (unit.kind == 2u) { return extraQuad(head, spot.slot, D / 2u + quad * 2u); }
   let bits = unit.format.valueBits;
   let base = unit.format.keyWords * slots + spot.slot;
   if (bits == 16u) {
@@ -103,8 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var most: array<f32, GROUP>;
   for (var h = 0u; h < GROUP; h++) { most[h] = -1e30; }
   for (var s = lane; s < unit.count; s += WG) {
-    var spot = Spot(0u, ringRow(unit.first + s, sinks));
-    if (unit.kind == 1u) { spot = spotOf(unit, s); }
+    let spot = spotOf(unit, s, sinks);
     var score = array<f32, GROUP>();
     if (klt) { score = kltScores(unit.format, spot); }
     for (var quad = 0u; !klt && quad < info.headSize / 4u; quad++) {
@@ -113,8 +119,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     var scale = vec2f(1.0, 0.0);
     if (keyCoded) { scale = keyScale(unit.format, poolWord(spot.page, unit.format.keyScaleWord * unit.format.slots + spot.slot)); }
+    var bias = 0.0;
+    if (unit.kind == 2u) { bias = bitcast<f32>(table[extraAt(head, spot.slot) + X_BIAS]); }
     for (var h = 0u; h < GROUP; h++) {
-      var t = score[h];
+      var t = score[h] + bias;
       if (keyCoded) { t = scale.x * t + scale.y * sums[h].x + sums[h].y; }
       weight[h * UNIT + s] = t;
       most[h] = max(most[h], t);
@@ -134,7 +142,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var s = lane; s < unit.count; s += WG) {
     var scale = vec2f(1.0, 0.0);
     if (valueCoded) {
-      let spot = spotOf(unit, s);
+      let spot = spotOf(unit, s, sinks);
       scale = valueScale(unit.format, poolWord(spot.page, unit.format.valueScaleWord * unit.format.slots + spot.slot));
     }
     for (var h = 0u; h < GROUP; h++) {
@@ -156,8 +164,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var o: array<vec4f, GROUP>;
   if (lane < LANES_PER_SLOT * QUADS) {
     for (var s = lane / QUADS; s < unit.count; s += LANES_PER_SLOT) {
-      var spot = Spot(0u, ringRow(unit.first + s, sinks));
-      if (unit.kind == 1u) { spot = spotOf(unit, s); }
+      let spot = spotOf(unit, s, sinks);
       let v = valueQuad(unit, spot, quad, head);
       for (var h = 0u; h < GROUP; h++) { o[h] += weight[h * UNIT + s] * v; }
     }

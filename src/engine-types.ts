@@ -101,6 +101,8 @@ export interface PolicySpec {
   readonly sinks?: number;
   /** Token ranges [start, end) never evicted, never below k8v8. */
   readonly pinned?: readonly (readonly [number, number])[];
+  /** Rows a kv head set aside, in 16 bits, for evicted tokens that are brought back; the budget pays for them. Default 0. */
+  readonly guests?: number;
 }
 
 /** A ratio of the full 16-bit cache, or bytes. */

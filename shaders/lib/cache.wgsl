@@ -36,6 +36,9 @@ struct CacheInfo {
   meanStart: u32,      // words from a layer's table to its mean keys and values, (G, 2, D/2) f16 pairs
   deviations: f32,     // 4 and 8 bits: deviations from the mean that the outermost codes stand for; 0: they stand for the extremes
   recencySpan: f32,    // tokens over which what a recent token gets is halved
+  extras: u32,         // extra rows of a kv head: markers, then guests
+  markers: u32,
+  extraStart: u32,     // words from a layer's table to its extra rows, (G, extras) of EXTRA_WORDS
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.
@@ -44,6 +47,10 @@ const T_USED = 1u;
 const T_LAYER = 2u;
 const T_RING = 3u;     // position of the oldest token in the ring; nothing below the sinks' number
 const T_HEADER = 4u;
+
+// An extra row: key and value in f16 pairs, then what is added to its logit (f32), and three words of whoever owns the row.
+const EXTRA_WORDS = D + 4u;
+const X_BIAS = D;
 
 // A slot's last word: position in 20 bits, importance in 12 (log2, 1/128 octave, from 2^-28).
 fn packMeta(position: u32, importance: f32) -> u32 {

@@ -10,12 +10,14 @@ import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { basesView, type Codec } from "./bases";
 import { cacheInfo, INFO_BYTES } from "./cache-info";
+import { clearExtraRows, type ExtraRows } from "./extra-rows";
 import { relativeErrors } from "./formats";
 import { type Headroom, headroomOf, pagesAside } from "./headroom";
 import {
   type CacheShape,
   cacheBytes,
   choosePageLayout,
+  extraWords,
   fullBytesPerToken,
   meanWords,
   type PageLayout,
@@ -50,9 +52,12 @@ export interface CachePlan {
   readonly headroom: readonly Headroom[]; // per layer: what a judgement leaves free of its pages
   readonly totalPages: number;
   readonly ringSlots: number; // sinks + ring
-  readonly tableStride: number; // words of a layer's table and means
+  readonly tableStride: number; // words of a layer's table, means and extra rows
   readonly meanStart: number; // words from a layer's table to its means
   readonly ringPlane: number; // words
+  /** Rows of every kv head beside sinks and ring: markers, then guests; they stand behind the means. */
+  readonly extras: ExtraRows;
+  readonly extraStart: number; // words from a layer's table to its extra rows
   readonly statisticsStride: number; // bytes
   readonly units: number;
   readonly geometry: CacheGeometry;
@@ -78,7 +83,9 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const full = request.tokens * fullBytesPerToken(shape);
   const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
-  const fixed = { numFormats: policy.formats.length, slack: policy.budget.slack, ringSlots, statisticsBytes: statisticsStride * shape.layers };
+  const extras = { markers: 0, guests: policy.guests };
+  const extraRows = extras.markers + extras.guests;
+  const fixed = { numFormats: policy.formats.length, slack: policy.budget.slack, ringSlots, extraRows, statisticsBytes: statisticsStride * shape.layers };
   const aside = (candidate: PageLayout): number => pagesAside(policy, candidate, shape, request);
   const affordable = (candidate: PageLayout): boolean =>
     request.budgetBytes === undefined ||
@@ -98,6 +105,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const group = config.heads / config.kvHeads;
   const unit = group > 8 ? UNIT / 2 : UNIT;
   const meanStart = tableWords(shape, policy.formats.length, maxPages);
+  const extraStart = meanStart + meanWords(shape);
   return {
     shape,
     layout,
@@ -107,11 +115,13 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     headroom,
     totalPages: pages.reduce((a, b) => a + b, 0),
     ringSlots,
-    tableStride: meanStart + meanWords(shape),
+    tableStride: extraStart + extraWords(shape, extraRows),
     meanStart,
+    extras,
+    extraStart,
     ringPlane: ringPlaneWords(shape, ringSlots),
     statisticsStride,
-    units: Math.ceil(ringSlots / unit) + policy.formats.length + Math.ceil(request.tokens / unit),
+    units: Math.ceil(ringSlots / unit) + Math.ceil(extraRows / unit) + policy.formats.length + Math.ceil(request.tokens / unit),
     geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes) },
     tokens: request.tokens,
     owner: request.owner,
@@ -186,7 +196,7 @@ function segmentPages(gpu: Gpu, pages: readonly number[], { pageBytes }: PageLay
  */
 export class CacheBuffers {
   readonly pool: GPUBuffer[]; // segments of pages; one not yet needed is a stand-in of a few bytes
-  readonly tables: GPUBuffer; // (L, tableStride) u32: a layer's table, then its means from meanStart on, (G, 2, D/2) f16 pairs
+  readonly tables: GPUBuffer; // (L, tableStride) u32: a layer's table, its means from meanStart on, (G, 2, D/2) f16 pairs, its extra rows from extraStart on
   readonly free: GPUBuffer; // head, tail, capacity, error, page ids
   readonly ring: GPUBuffer; // (L, 2, ringPlane) u32: keys and values, (G, ringSlots, D/2) f16 pairs
   readonly statistics: GPUBuffer; // (L, statisticsStride bytes)
@@ -256,6 +266,7 @@ export class CacheBuffers {
     gpu.write(this.free, 0, new Uint32Array([0, total, total, 0, ...Array.from({ length: total }, (_, page) => page)]));
     const tables = new Uint32Array(shape.layers * plan.tableStride);
     for (const [layer, pages] of plan.pages.entries()) tables.set([pages - (plan.headroom[layer]?.pages ?? 0), 0, layer, 0], layer * plan.tableStride);
+    for (let layer = 0; layer < shape.layers; layer++) clearExtraRows(tables, plan, layer);
     gpu.write(this.tables, 0, tables);
   }
 
@@ -278,7 +289,7 @@ export class CacheBuffers {
     return this.#segments > before;
   }
 
-  /** A layer's table, its means behind it. */
+  /** A layer's table, its means and extra rows behind it. */
   table(layer: number): BufferView {
     return view(this.tables, layer, this.plan.tableStride * 4);
   }
@@ -297,8 +308,8 @@ export class CacheBuffers {
   }
 
   mean(layer: number): BufferView {
-    const { tableStride, meanStart } = this.plan;
-    return { buffer: this.tables, offset: (layer * tableStride + meanStart) * 4, size: (tableStride - meanStart) * 4 };
+    const { tableStride, meanStart, extraStart } = this.plan;
+    return { buffer: this.tables, offset: (layer * tableStride + meanStart) * 4, size: (extraStart - meanStart) * 4 };
   }
 
   /** A layer's calibrated bases, where a format needs them. */

@@ -4,11 +4,11 @@ import type { Policy } from "../policy/policy";
 import type { CachePlan } from "./cache-buffers";
 import { FORMATS, type Format, keyWords, sharesScales, valueWords } from "./formats";
 
-/** Words of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and 17 numbers (a multiple of four words). */
+/** Words of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and its numbers (a multiple of four words). */
 const FORMAT_WORDS = 12;
 const FIRST_FORMAT = 16;
 const FIRST_NUMBER = FIRST_FORMAT + FORMATS.length * FORMAT_WORDS;
-export const INFO_BYTES = (FIRST_NUMBER + 20) * 4;
+export const INFO_BYTES = (FIRST_NUMBER + 24) * 4;
 
 /** AGACC's s: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
 const DEVIATIONS = 3;
@@ -39,6 +39,7 @@ export function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   f32(FIRST_NUMBER + 14, policy.recency);
   u32(FIRST_NUMBER + 15, plan.meanStart);
   f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0, policy.recencySpan);
+  u32(FIRST_NUMBER + 18, plan.extras.markers + plan.extras.guests, plan.extras.markers, plan.extraStart);
   return new Uint8Array(data.buffer);
 }
 

@@ -88,22 +88,34 @@ export function meanWords({ kvHeads, headSize }: CacheShape): number {
   return Math.ceil((kvHeads * headSize) / 64) * 64;
 }
 
+/** Words of one layer's extra rows, `rows` a kv head (src/cache/extra-rows.ts), padded. They stand behind the means. */
+export function extraWords({ kvHeads, headSize }: CacheShape, rows: number): number {
+  return Math.ceil((kvHeads * rows * extraRowWords(headSize)) / 64) * 64;
+}
+
+/** Words of one extra row: key and value in f16 pairs, and four that say what it stands for. */
+export function extraRowWords(headSize: number): number {
+  return headSize + 4;
+}
+
 /** Sizes a budget pays for besides pages. */
 export interface FixedParts {
   readonly numFormats: number;
   readonly ringSlots: number; // sinks + ring
   readonly statisticsBytes: number;
+  /** Rows of every kv head beside sinks and ring; 0 by default. */
+  readonly extraRows?: number;
   /** Room in every layer's table, in times the largest layer's pages; 1 by default. */
   readonly slack?: number;
   /** Pages of every layer that are no part of what layers share; 0 by default. */
   readonly aside?: number;
 }
 
-/** Bytes of a cache with these pages: pages, sinks, ring, means, tables, free list, and the policy's statistics. Every layer's table has room for the largest. */
+/** Bytes of a cache with these pages: pages, sinks, ring, extra rows, means, tables, free list, and the policy's statistics. Every layer's table has room for the largest. */
 export function cacheBytes(shape: CacheShape, layout: PageLayout, fixed: FixedParts, pages: readonly number[]): number {
   const total = pages.reduce((a, b) => a + b, 0);
-  const perLayer =
-    2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + tableWords(shape, fixed.numFormats, Math.ceil(Math.max(...pages) * (fixed.slack ?? 1)));
+  const table = tableWords(shape, fixed.numFormats, Math.ceil(Math.max(...pages) * (fixed.slack ?? 1)));
+  const perLayer = 2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + extraWords(shape, fixed.extraRows ?? 0) + table;
   return 4 * (shape.layers * perLayer + 4 + total) + Math.max(16, fixed.statisticsBytes) + total * layout.pageBytes;
 }
 

@@ -38,6 +38,8 @@ export interface Policy {
   readonly ring: number;
   readonly sinks: number;
   readonly pinned: readonly (readonly [number, number])[];
+  /** Rows a kv head that the host may fill with what was evicted (src/cache/extra-rows.ts). */
+  readonly guests: number;
 }
 
 /**
@@ -54,6 +56,7 @@ const PLAIN: readonly FormatName[] = ["k2v2", "k4v2", "k4v4", "k8v8"];
 const RING = { usual: 16, small: 8, below: 0.1 } as const;
 
 export const MOST_PINNED = 4;
+export const MOST_GUESTS = 1024;
 
 /** True for policies that drop or choose bits, and so need a budget. */
 export function needsBudget(policy: Policy): boolean {
@@ -90,6 +93,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     ring: whole("ring", spec.ring ?? (mode === "rate-distortion" && ratio < RING.below ? RING.small : RING.usual), 2, 1024),
     sinks: whole("sinks", spec.sinks ?? 4, 0, 64),
     pinned: resolvePinned(spec),
+    guests: whole("guests", spec.guests ?? 0, 0, MOST_GUESTS),
   };
 }
 

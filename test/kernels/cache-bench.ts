@@ -11,7 +11,7 @@ import type { Calibration } from "../../src/policy/calibration";
 import { type Policy, resolvePolicy } from "../../src/policy/policy";
 import { attend } from "../reference/cache-attention";
 import { half, toHalf } from "../reference/codec";
-import { type CacheWords, type StoredSlot, slotsInPages, slotsInRing } from "../reference/page-table";
+import { type CacheWords, extraRows, type StoredSlot, slotsInPages, slotsInRing } from "../reference/page-table";
 import { gaussian, seeded } from "../reference/scoring-case";
 import { readWords } from "./cache-checks";
 
@@ -172,7 +172,10 @@ export class CacheBench {
       recorder.submit();
       const got = new Float32Array(await gpu.read(this.#output));
       const words = await this.words();
-      const heads = Array.from({ length: G }, (_, head) => this.slots(words, layer, head).map(({ key, value }) => ({ key, value })));
+      const heads = Array.from({ length: G }, (_, head) => [
+        ...this.slots(words, layer, head).map(({ key, value }) => ({ key, value })),
+        ...extraRows(words, layer, head),
+      ]);
       const each = (from: (head: number) => readonly { key: Float64Array; value: Float64Array }[]): Float64Array =>
         Float64Array.from(
           Array.from({ length: G * group }, (_, h) => Array.from(attend(queries.subarray(h * D, (h + 1) * D), from(Math.floor(h / group))))).flat(),
@@ -182,7 +185,7 @@ export class CacheBench {
     return results;
   }
 
-  /** Every slot attention sees. */
+  /** Every slot attention sees beside the extra rows. */
   slots(words: CacheWords, layer: number, head: number): StoredSlot[] {
     return [...slotsInRing(words, layer, head, this.cache.tokens, this.cache.ringStart(layer)), ...slotsInPages(words, layer, head)];
   }
@@ -266,6 +269,6 @@ function modelConfig({ D, G, group }: BenchShape, layers: number): ModelConfig {
   };
 }
 
-function packHalves(values: ArrayLike<number>): Uint32Array {
+export function packHalves(values: ArrayLike<number>): Uint32Array {
   return Uint32Array.from({ length: values.length / 2 }, (_, n) => (toHalf(values[2 * n] ?? 0) | (toHalf(values[2 * n + 1] ?? 0) << 16)) >>> 0);
 }

@@ -68,6 +68,28 @@ export function slotsInRing({ plan, policy, ring }: CacheWords, layer: number, h
   });
 }
 
+/** A row beside sinks and ring: what it stands for and what is added to its logit. */
+export interface ExtraRow {
+  readonly key: Float64Array;
+  readonly value: Float64Array;
+  readonly bias: number;
+  readonly weight: number;
+  readonly count: number;
+  readonly first: number; // position
+}
+
+/** Extra rows of one head, empty ones (whose bias is -1e30) included. A row: D words of f16 pairs, then bias, weight, count and first position. */
+export function extraRows({ plan, tables }: CacheWords, layer: number, head: number): ExtraRow[] {
+  const D = plan.shape.headSize;
+  const rows = plan.extras.markers + plan.extras.guests;
+  return Array.from({ length: rows }, (_, row) => {
+    const at = layer * plan.tableStride + plan.extraStart + (head * rows + row) * (D + 4);
+    const meta = tables.slice(at + D, at + D + 4);
+    const [bias = Number.NaN, weight = Number.NaN] = new Float32Array(meta.buffer);
+    return { key: pairs(tables, at, 1, D / 2), value: pairs(tables, at + D / 2, 1, D / 2), bias, weight, count: meta[2] ?? 0, first: meta[3] ?? 0 };
+  });
+}
+
 /** Mean key and value of a head. */
 export function meansOf({ plan, tables }: CacheWords, layer: number, head: number): [Float64Array, Float64Array] {
   const D = plan.shape.headSize;
