@@ -1,7 +1,9 @@
 // engine-types: the engine's public words. Types only: the page, the worker, Node and the engine all speak them.
 
 import type { PresetName } from "./policy/presets";
+import type { OpenRequest, Session } from "./session-types";
 
+export type { OpenRequest, SendRequest, Session, SessionMark, SessionUsage } from "./session-types";
 export type { PresetName };
 
 /** Formats a slot can have, by bits of key and value. k3v2, k2v2-klt, k1.5v2 and k1.5v1 need a calibration of the model. */
@@ -294,6 +296,8 @@ export interface Engine {
   readonly info: EngineInfo;
   generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
   score(request: ScoreRequest): AsyncIterable<ScoreEvent>;
+  /** A conversation's cache. Throws what generate() throws for cache options, and BAD_OPTION for `tokens` outside the context. Disposed with the engine. */
+  open(request: OpenRequest): Promise<Session>;
   tokenize(prompt: Prompt): Promise<number[]>;
   /** One piece of text per id, for views that need token boundaries. */
   detokenize(ids: readonly number[]): Promise<string[]>;

@@ -14,15 +14,18 @@ import type {
   LoadRequest,
   MemoryReport,
   ModelSource,
+  OpenRequest,
   Prompt,
   ScoreEvent,
   ScoreRequest,
+  Session,
 } from "./engine-types";
 import { EngineError, isEngineError, throwIfAborted } from "./errors";
 import { generate } from "./generate/generate";
 import { encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
 import { type CacheScore, checkCaches, type ScoreManyRequest, scoreMany } from "./generate/score-many";
+import { type LocalSession, openSession } from "./generate/session";
 import { warmUp } from "./generate/warm-up";
 import { type Gpu, openGpu } from "./gpu/device";
 import { type ByteSource, blobSource, urlSource } from "./load/byte-source";
@@ -173,6 +176,7 @@ class LocalEngine implements ToolEngine {
   readonly info: EngineInfo;
   #disposed = false;
   #running = 0;
+  readonly #sessions = new Set<LocalSession>();
 
   constructor(
     private readonly gpu: Gpu,
@@ -230,6 +234,17 @@ class LocalEngine implements ToolEngine {
     checkCaches(this.runtime.transformer, caches, tokens);
   }
 
+  async open(request: OpenRequest): Promise<Session> {
+    this.#check();
+    const host = {
+      check: () => this.#check(),
+      run: <Event>(start: () => AsyncGenerator<Event>) => this.#run(start),
+      opened: (session: LocalSession) => void this.#sessions.add(session),
+      ended: (session: LocalSession) => void this.#sessions.delete(session),
+    };
+    return openSession(this.runtime, host, request);
+  }
+
   async tokenize(prompt: Prompt): Promise<number[]> {
     this.#check();
     return encodePrompt(this.runtime, prompt);
@@ -252,6 +267,7 @@ class LocalEngine implements ToolEngine {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    for (const session of [...this.#sessions]) session.close();
     this.runtime.transformer.dispose();
     this.model.dispose();
     this.gpu.dispose();

@@ -4,7 +4,8 @@
 import { transfer } from "comlink";
 import type { Engine, LoadRequest, Progress } from "../src/engine-types";
 import { EngineError } from "../src/errors";
-import { type Batch, type EngineHost, type Job, type Outcome, type PlainError, packError, transferables, type WireEvent } from "./protocol";
+import { type Batch, type EngineHost, type Job, outcome, type PlainError, packError, transferables, type WireEvent } from "./protocol";
+import { createSessionHost } from "./session-host";
 
 export type Load = (request: LoadRequest) => Promise<Engine>;
 
@@ -17,6 +18,8 @@ export function createHost(load: Load): EngineHost {
     if (!engine) throw new EngineError("DISPOSED", "No model is loaded in this worker. Load one first.");
     return engine;
   };
+
+  const sessions = createSessionHost(ready);
 
   const run = async (job: Job, controller: AbortController, emit: (event: WireEvent) => void): Promise<void> => {
     const options = { signal: controller.signal, onProgress: (progress: Progress) => emit({ kind: "progress", progress }) };
@@ -32,6 +35,9 @@ export function createHost(load: Load): EngineHost {
         return;
       case "score":
         for await (const event of ready().score({ ...job.request, ...options })) emit({ kind: "score", event });
+        return;
+      case "send":
+        for await (const event of sessions.find(job.session).send({ ...job.request, ...options })) emit({ kind: "generate", event });
         return;
       default:
         job satisfies never;
@@ -61,6 +67,7 @@ export function createHost(load: Load): EngineHost {
     tokenize: (prompt) => outcome(() => ready().tokenize(prompt)),
     detokenize: (ids) => outcome(() => ready().detokenize(ids)),
     memory: () => outcome(() => ready().memory()),
+    ...sessions.calls,
     dispose: () =>
       outcome(async () => {
         for (const job of jobs.values()) job.controller.abort();
@@ -107,13 +114,5 @@ class RunningJob {
     if (event.kind === "progress" && last?.kind === "progress" && last.progress.phase === event.progress.phase) this.#events.pop();
     this.#events.push(event);
     this.#wake?.();
-  }
-}
-
-async function outcome<Value>(act: () => Promise<Value>): Promise<Outcome<Value>> {
-  try {
-    return { ok: true, value: await act() };
-  } catch (error) {
-    return { ok: false, error: packError(error) };
   }
 }

@@ -11,10 +11,13 @@ import type {
   GenerateRequest,
   LoadRequest,
   MemoryReport,
+  OpenRequest,
   Progress,
   Prompt,
   ScoreEvent,
   ScoreRequest,
+  SendRequest,
+  SessionUsage,
 } from "../src/engine-types";
 import { EngineError, type ErrorCode, isEngineError } from "../src/errors";
 
@@ -24,7 +27,9 @@ export type Wire<Request> = Request extends unknown ? Omit<Request, "signal" | "
 export type Job =
   | { readonly kind: "load"; readonly request: Wire<LoadRequest> }
   | { readonly kind: "generate"; readonly request: Wire<GenerateRequest> }
-  | { readonly kind: "score"; readonly request: Wire<ScoreRequest> };
+  | { readonly kind: "score"; readonly request: Wire<ScoreRequest> }
+  /** A turn of a session; its events are those of "generate". */
+  | { readonly kind: "send"; readonly session: number; readonly request: Wire<SendRequest> };
 
 export type WireEvent =
   | { readonly kind: "progress"; readonly progress: Progress }
@@ -49,8 +54,19 @@ export interface PlainError {
   readonly stack?: string;
 }
 
+/** Sessions and snapshots are numbers here; what the other side holds for them ends with disposeSession, or with the engine. */
+export interface SessionCalls {
+  openSession(request: OpenRequest): Promise<Outcome<number>>;
+  forkSession(session: number): Promise<Outcome<number>>;
+  snapshotSession(session: number): Promise<Outcome<{ readonly mark: number; readonly tokens: number; readonly bytes: number }>>;
+  restoreSession(session: number, mark: number): Promise<Outcome<void>>;
+  disposeMark(session: number, mark: number): Promise<Outcome<void>>;
+  sessionUsage(session: number): Promise<Outcome<SessionUsage>>;
+  disposeSession(session: number): Promise<Outcome<void>>;
+}
+
 /** The worker's face. Every method is one message each way. `id` is the caller's own, unique per job. */
-export interface EngineHost {
+export interface EngineHost extends SessionCalls {
   start(id: number, job: Job): void;
   next(id: number): Promise<Batch>;
   /** Asks the job to stop; its last events still come through `next`. */
@@ -74,6 +90,15 @@ export function packError(error: unknown): PlainError {
     details: { name: cause.name, stack: cause.stack ?? "" },
     ...(cause.stack ? { stack: cause.stack } : {}),
   };
+}
+
+/** What an act returns or throws, as plain data. */
+export async function outcome<Value>(act: () => Promise<Value>): Promise<Outcome<Value>> {
+  try {
+    return { ok: true, value: await act() };
+  } catch (error) {
+    return { ok: false, error: packError(error) };
+  }
 }
 
 /** The inverse of packError: a true EngineError again, with the stack of the thread it came from. */

@@ -5,6 +5,7 @@ import { type Endpoint, type Remote, wrap } from "comlink";
 import type { Engine, EngineInfo, LoadRequest, Progress, RunOptions } from "../src/engine-types";
 import type { EngineError } from "../src/errors";
 import { type EngineHost, type Job, type Outcome, unpackError, type Wire, type WireEvent } from "./protocol";
+import { remoteSession, type SessionChannel } from "./remote-session";
 
 export interface RemoteOptions {
   /** Rejects when the other side dies; without it a call to a dead worker would wait for ever. */
@@ -25,6 +26,13 @@ export async function loadOver(endpoint: Endpoint, request: LoadRequest, options
 }
 
 function remoteEngine(channel: Channel, info: EngineInfo, onDispose: (() => void) | undefined): Engine {
+  const sessions: SessionChannel = {
+    call: (act) => channel.call((host) => act(host)),
+    async *send(session, request) {
+      for await (const event of channel.stream({ kind: "send", session, request: withoutFunctions(request) }, request))
+        if (event.kind === "generate") yield event.event;
+    },
+  };
   return {
     info,
     async *generate(request) {
@@ -34,6 +42,7 @@ function remoteEngine(channel: Channel, info: EngineInfo, onDispose: (() => void
     async *score(request) {
       for await (const event of channel.stream({ kind: "score", request: withoutFunctions(request) }, request)) if (event.kind === "score") yield event.event;
     },
+    open: async (request) => remoteSession(sessions, await channel.call((host) => host.openSession(request))),
     tokenize: (prompt) => channel.call((host) => host.tokenize(prompt)),
     detokenize: (ids) => channel.call((host) => host.detokenize(ids)),
     memory: () => channel.call((host) => host.memory()),

@@ -44,8 +44,8 @@ export function checkIds({ tokenizer }: Runtime, ids: number[]): number[] {
   return ids;
 }
 
-/** TypeScript's callers cannot get this wrong; JSON's can. */
-function promptIds(runtime: Runtime, prompt: Prompt): number[] {
+/** The ids of a prompt that begins a text, unchecked. TypeScript's callers cannot get its form wrong; JSON's can. */
+export function promptIds(runtime: Runtime, prompt: Prompt): number[] {
   if (typeof prompt === "object" && prompt !== null) {
     if ("ids" in prompt && (Array.isArray(prompt.ids) || ArrayBuffer.isView(prompt.ids))) return [...prompt.ids];
     if ("text" in prompt && typeof prompt.text === "string") return runtime.tokenizer.encodePrompt(prompt.text);

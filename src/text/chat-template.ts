@@ -4,7 +4,7 @@
 import { Template } from "@huggingface/jinja";
 import type { ChatMessage } from "../engine-types";
 import { EngineError } from "../errors";
-import type { Tokenizer } from "./tokenizer";
+import type { TextPart, Tokenizer } from "./tokenizer";
 
 export interface TemplateOptions {
   /** End with the opening of the assistant's next answer. Default true. */
@@ -54,10 +54,34 @@ export class ChatTemplate {
       messages.map(({ role, content }) => ({ role, content: guard.hide(content) })),
       options,
     );
+    return this.#idsOf(this.#tokenizer.splitSpecial(text), guard);
+  }
+
+  /**
+   * The ids that follow an answer of the assistant which stands behind `before` in a conversation: what ends it, then the new messages. Found by
+   * rendering all of it around a character that occurs nowhere, so that it does not matter what the template does with an answer's own words.
+   * @param last id of the answer: an end token that the model wrote itself is not written twice
+   */
+  encodeAfter(before: readonly ChatMessage[], messages: readonly ChatMessage[], last: number | undefined): number[] {
+    checkMessages(messages);
+    const all = [...before, ...messages];
+    const guard = new Guard([...this.#tokenizer.specialTokens.keys()], [this.#source, ...all.map(({ content }) => content)]);
+    const hidden = all.map(({ role, content }) => ({ role, content: guard.hide(content) }));
+    hidden.splice(before.length, 0, { role: "assistant", content: guard.unused });
+    const [, ...tails] = this.render(hidden).split(guard.unused);
+    const tail = tails.at(-1);
+    if (tail === undefined)
+      throw bad("messages", "a continuation that the model's chat template does not render", "a template that renders earlier answers; give raw text instead");
+    const parts = this.#tokenizer.splitSpecial(tail);
+    const first = parts.findIndex(({ kind }) => kind === "special");
+    const end = parts[first];
+    const ended = end?.kind === "special" && end.id === last && this.#tokenizer.endIds.has(end.id);
+    return this.#idsOf(ended ? parts.slice(first + 1) : parts, guard);
+  }
+
+  #idsOf(parts: readonly TextPart[], guard: Guard): number[] {
     // Between two special tokens the text is encoded in one go, so merges across the edges of a message are as in ordinary text.
-    return this.#tokenizer
-      .splitSpecial(text)
-      .flatMap((part) => (part.kind === "special" ? [part.id] : this.#tokenizer.encode(guard.restore(part.text), "plain")));
+    return parts.flatMap((part) => (part.kind === "special" ? [part.id] : this.#tokenizer.encode(guard.restore(part.text), "plain")));
   }
 }
 
@@ -68,6 +92,8 @@ export class ChatTemplate {
 class Guard {
   readonly #names: readonly string[];
   readonly #standIns = new Map<string, string>();
+  /** A character that occurs nowhere and stands for nothing. */
+  readonly unused: string;
 
   constructor(names: readonly string[], texts: readonly string[]) {
     this.#names = names;
@@ -77,6 +103,8 @@ class Guard {
       while (used.has(String.fromCodePoint(codePoint))) codePoint++;
       this.#standIns.set(first, String.fromCodePoint(codePoint++));
     }
+    while (used.has(String.fromCodePoint(codePoint))) codePoint++;
+    this.unused = String.fromCodePoint(codePoint);
   }
 
   hide(content: string): string {

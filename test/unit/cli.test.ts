@@ -75,6 +75,7 @@ class ScriptedHost implements CommandHost {
         }
         yield { kind: "done", result: { ...GENERATED, ...(request.cacheMap && { cacheMap: MAP }) } };
       },
+      open: () => Promise.reject(new Error("the command line opens no sessions")),
       async *score(request) {
         host.scored.push(request);
         yield { kind: "scored", tokens: SCORED.tokens };

@@ -12,6 +12,7 @@ const DATA = [
   "src/errors",
   "src/config",
   "src/engine-types",
+  "src/session-types",
   "src/model/model-config",
   "src/model/weights",
   "src/cache/formats",

@@ -1,6 +1,16 @@
 // scripted-engine: an Engine that does what a script says, to test the boundary without a GPU. Counts what reaches it.
 
-import type { Engine, EngineInfo, GenerateEvent, GenerateRequest, GenerateResult, LoadRequest, ScoredToken } from "../../src/engine-types";
+import type {
+  Engine,
+  EngineInfo,
+  GenerateEvent,
+  GenerateRequest,
+  GenerateResult,
+  LoadRequest,
+  ScoredToken,
+  Session,
+  SessionMark,
+} from "../../src/engine-types";
 import { EngineError } from "../../src/errors";
 
 export const INFO: EngineInfo = {
@@ -18,10 +28,11 @@ export interface Seen {
   /** How often a generator was left (end, abort, error or return). */
   ended: number;
   disposed: number;
+  sessionsDisposed: number;
 }
 
 export function createSeen(): Seen {
-  return { loads: [], requests: [], produced: 0, ended: 0, disposed: 0 };
+  return { loads: [], requests: [], produced: 0, ended: 0, disposed: 0, sessionsDisposed: 0 };
 }
 
 /** Loads with three progress steps; a model named "missing" is unknown. */
@@ -46,12 +57,57 @@ function scriptedEngine(seen: Seen): Engine {
       yield { kind: "scored", tokens };
       throw new EngineError("BAD_LOGITS", "Found NaN at layer 1, expected numbers. Load the model again.", { layer: 1 });
     },
+    open: async (request) => scriptedSession(request.tokens, 0, seen),
     tokenize: async (prompt) => ("text" in prompt ? [...prompt.text].map((char) => char.codePointAt(0) ?? 0) : []),
     detokenize: async (ids) => ids.map((id) => String.fromCodePoint(id)),
     memory: async () => {
       throw new TypeError("not an engine error");
     },
     dispose: async () => void seen.disposed++,
+  };
+}
+
+/** Counts tokens; a prompt is two of them. */
+function scriptedSession(capacity: number, held: number, seen: Seen): Session {
+  let tokens = held;
+  let disposed = false;
+  const marks = new Set<SessionMark>();
+  const alive = (): void => {
+    if (disposed) throw new EngineError("DISPOSED", "The session was disposed. Open another.");
+  };
+  return {
+    async *send({ prompt, ...request }) {
+      alive();
+      const text = typeof prompt === "string" ? { text: prompt } : prompt;
+      tokens += 2;
+      for await (const event of generate({ ...request, prompt: text }, seen)) {
+        if (event.kind === "tokens") tokens++;
+        yield event;
+      }
+    },
+    async fork() {
+      alive();
+      return scriptedSession(capacity, tokens, seen);
+    },
+    async snapshot() {
+      alive();
+      const mark: SessionMark = { tokens, bytes: 10, dispose: async () => void marks.delete(mark) };
+      marks.add(mark);
+      return mark;
+    },
+    async restore(mark) {
+      alive();
+      if (!marks.has(mark)) throw new EngineError("BAD_OPTION", "Found another session's snapshot. Give one of this session's.", { field: "mark" });
+      tokens = mark.tokens;
+    },
+    async usage() {
+      alive();
+      return { tokens, capacity, kvBytes: 100, fullBytes: tokens * 8, snapshotBytes: 10 * marks.size };
+    },
+    async dispose() {
+      if (!disposed) seen.sessionsDisposed++;
+      disposed = true;
+    },
   };
 }
 

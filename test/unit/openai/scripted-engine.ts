@@ -26,6 +26,7 @@ export function scriptedEngine(script: Script): Recorded {
     score: () => {
       throw new EngineError("INTERNAL", "Chat completions only generate.");
     },
+    open: notAsked,
     tokenize: notAsked,
     detokenize: notAsked,
     memory: notAsked,
