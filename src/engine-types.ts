@@ -72,6 +72,8 @@ export interface BudgetSpec {
   readonly slack?: number;
 }
 
+export type MarkerKind = "mean" | "plain";
+
 /** Four independent choices (design: score, budget, precision, schedule), all optional but `precision`. */
 export interface PolicySpec {
   readonly score?: ScoreSpec;
@@ -103,6 +105,11 @@ export interface PolicySpec {
   readonly sinks?: number;
   /** Token ranges [start, end) never evicted, never below k8v8. */
   readonly pinned?: readonly (readonly [number, number])[];
+  /**
+   * At most `count` slots a kv head, in 16 bits, that stand for what was dropped, in spans by position; the budget pays for them. "mean" (default): a span's mean key
+   * and value, weighted by importance, and the log of its tokens more in the logit. "plain": a slot that says nothing of its span, the proposal's marker. Default none.
+   */
+  readonly markers?: { readonly count: number; readonly kind?: MarkerKind };
   /** Rows a kv head set aside, in 16 bits, for evicted tokens that are brought back; the budget pays for them. Default 0. */
   readonly guests?: number;
 }

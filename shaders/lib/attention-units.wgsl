@@ -20,9 +20,6 @@ fn spotOf(unit: Unit, s: u32, sinks: u32) -> Spot {
   return Spot(table[unit.pages + index / unit.format.slots], index % unit.format.slots);
 }
 
-// Words from the layer's table to an extra row.
-fn extraAt(head: u32, row: u32) -> u32 { return info.extraStart + (head * info.extras + row) * EXTRA_WORDS; }
-
 // The unit this workgroup works on; count 0 if there is none.
 fn unitOf(head: u32, number: u32, sinks: u32) -> Unit {
   var unit: Unit;

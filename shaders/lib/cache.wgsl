@@ -38,7 +38,8 @@ struct CacheInfo {
   recencySpan: f32,    // tokens over which what a recent token gets is halved
   extras: u32,         // extra rows of a kv head: markers, then guests
   markers: u32,
-  extraStart: u32,     // words from a layer's table to its extra rows, (G, extras) of EXTRA_WORDS
+  extraStart: u32,     // words from a layer's table to its extra rows, (G, extras) of EXTRA_WORDS (lib/extra-rows)
+  plainMarkers: u32,   // 1: markers say nothing of what they stand for
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.
@@ -47,10 +48,6 @@ const T_USED = 1u;
 const T_LAYER = 2u;
 const T_RING = 3u;     // position of the oldest token in the ring; nothing below the sinks' number
 const T_HEADER = 4u;
-
-// An extra row: key and value in f16 pairs, then what is added to its logit (f32), and three words of whoever owns the row.
-const EXTRA_WORDS = D + 4u;
-const X_BIAS = D;
 
 // A slot's last word: position in 20 bits, importance in 12 (log2, 1/128 octave, from 2^-28).
 fn packMeta(position: u32, importance: f32) -> u32 {

@@ -83,7 +83,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const full = request.tokens * fullBytesPerToken(shape);
   const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
-  const extras = { markers: 0, guests: policy.guests };
+  const extras = { markers: policy.markers.count, guests: policy.guests };
   const extraRows = extras.markers + extras.guests;
   const fixed = { numFormats: policy.formats.length, slack: policy.budget.slack, ringSlots, extraRows, statisticsBytes: statisticsStride * shape.layers };
   const aside = (candidate: PageLayout): number => pagesAside(policy, candidate, shape, request);

@@ -39,7 +39,7 @@ export function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   f32(FIRST_NUMBER + 14, policy.recency);
   u32(FIRST_NUMBER + 15, plan.meanStart);
   f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0, policy.recencySpan);
-  u32(FIRST_NUMBER + 18, plan.extras.markers + plan.extras.guests, plan.extras.markers, plan.extraStart);
+  u32(FIRST_NUMBER + 18, plan.extras.markers + plan.extras.guests, plan.extras.markers, plan.extraStart, policy.markers.kind === "plain" ? 1 : 0);
   return new Uint8Array(data.buffer);
 }
 

@@ -1,13 +1,15 @@
-// compressor: the chain gather -> choose -> encode over one source of slots: the prompt's staging buffer, or the ring.
+// compressor: the chain gather -> choose -> encode (-> markers) over one source of slots: the prompt's staging buffer, or the ring.
 // Everything is bound once, for every layer; recording creates nothing and reads nothing back.
 
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
-import type { Recorder } from "../gpu/recorder";
+import type { Op, Recorder } from "../gpu/recorder";
 import { bindChooseFormats } from "../kernels/choose-formats";
 import { bindEncodeSlots } from "../kernels/encode-slots";
+import { bindFoldMarkers } from "../kernels/fold-markers";
 import { bindGatherSlots } from "../kernels/gather-slots";
 import { bindLiftPages } from "../kernels/lift-pages";
+import { bindPlaceMarkers } from "../kernels/place-markers";
 import { bindSlotMeans } from "../kernels/slot-means";
 import type { CacheBuffers } from "./cache-buffers";
 
@@ -43,6 +45,8 @@ interface LayerOps {
   readonly gather: ReturnType<typeof bindGatherSlots>;
   readonly choose: ReturnType<typeof bindChooseFormats>;
   readonly encode: ReturnType<typeof bindEncodeSlots>;
+  /** What is dropped joins them; none where there are no rows for them. */
+  readonly markers: readonly Op[];
 }
 
 const STEP_WORDS = 16;
@@ -100,6 +104,7 @@ export class Compressor {
     ops.gather.record(recorder, most);
     ops.choose.record(recorder);
     ops.encode.record(recorder, most);
+    for (const op of ops.markers) op.record(recorder);
   }
 
   dispose(): void {
@@ -108,7 +113,7 @@ export class Compressor {
 
   #bindLayer(layer: number): LayerOps {
     const { gpu, buffers, source } = this;
-    const { geometry } = buffers.plan;
+    const { geometry, extras } = buffers.plan;
     const shared = {
       info: buffers.info,
       step: this.step,
@@ -135,6 +140,10 @@ export class Compressor {
       }),
       choose: bindChooseFormats(gpu, geometry, { ...shared, counts: this.#counts, free: buffers.free }),
       encode: bindEncodeSlots(gpu, geometry, { ...shared, pool: buffers.pool }),
+      markers:
+        extras.markers === 0 || this.existing === "stay"
+          ? []
+          : [bindPlaceMarkers(gpu, geometry, shared), bindFoldMarkers(gpu, geometry, { ...shared, markers: extras.markers })],
     };
   }
 }

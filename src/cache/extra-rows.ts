@@ -21,6 +21,9 @@ export interface Guest {
 /** A row whose logit gets this is as good as none. Finite, so that no sum is NaN. */
 const EMPTY_BIAS = -1e30;
 
+/** Position of an empty row. */
+const NOWHERE = 0xffffffff;
+
 /** Words of a row from its end: bias (f32), weight (f32), tokens that it stands for, position of the first of them. */
 const META_WORDS = 4;
 
@@ -61,6 +64,6 @@ export function writeGuests(
 function metaOf(guest: Guest | undefined): Uint32Array {
   const words = new Uint32Array(META_WORDS);
   new Float32Array(words.buffer)[0] = guest ? 0 : EMPTY_BIAS;
-  words.set([guest ? 1 : 0, guest?.position ?? 0], 2);
+  words.set([guest ? 1 : 0, guest?.position ?? NOWHERE], 2);
   return words;
 }

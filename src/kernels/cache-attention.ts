@@ -2,6 +2,7 @@
 
 import shader from "../../shaders/cache-attention.wgsl?raw";
 import attentionUnits from "../../shaders/lib/attention-units.wgsl?raw";
+import extraRows from "../../shaders/lib/extra-rows.wgsl?raw";
 import kltAttention from "../../shaders/lib/klt-attention.wgsl?raw";
 import stepLib from "../../shaders/lib/step.wgsl?raw";
 import type { Gpu } from "../gpu/device";
@@ -26,7 +27,7 @@ export interface CacheAttentionArgs {
 export function bindCacheAttention(gpu: Gpu, geometry: CacheGeometry, args: CacheAttentionArgs): { record(recorder: Recorder): void } {
   const spec = {
     name: "cache-attention",
-    code: [stepLib, attentionUnits, shader, kltAttention],
+    code: [stepLib, extraRows, attentionUnits, shader, kltAttention],
     bindings: ["uniform", "uniform", "read", "read", "read", "write"] as const,
     workgroup: 64,
   };

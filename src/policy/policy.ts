@@ -2,7 +2,7 @@
 // Decides; never touches a buffer.
 
 import { FORMATS, type Format, formatByName } from "../cache/formats";
-import type { Budget, FormatName, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
+import type { Budget, FormatName, MarkerKind, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
 import { AGACC_FORMATS, agaccTiers } from "./agacc";
 import { type BudgetRule, resolveBudget } from "./budgets";
@@ -38,6 +38,8 @@ export interface Policy {
   readonly ring: number;
   readonly sinks: number;
   readonly pinned: readonly (readonly [number, number])[];
+  /** Rows a kv head that stand for what was dropped; count 0 for none. */
+  readonly markers: { readonly count: number; readonly kind: MarkerKind };
   /** Rows a kv head that the host may fill with what was evicted (src/cache/extra-rows.ts). */
   readonly guests: number;
 }
@@ -57,6 +59,7 @@ const RING = { usual: 16, small: 8, below: 0.1 } as const;
 
 export const MOST_PINNED = 4;
 export const MOST_GUESTS = 1024;
+export const MOST_MARKERS = 256;
 
 /** True for policies that drop or choose bits, and so need a budget. */
 export function needsBudget(policy: Policy): boolean {
@@ -93,6 +96,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     ring: whole("ring", spec.ring ?? (mode === "rate-distortion" && ratio < RING.below ? RING.small : RING.usual), 2, 1024),
     sinks: whole("sinks", spec.sinks ?? 4, 0, 64),
     pinned: resolvePinned(spec),
+    markers: resolveMarkers(spec, mode),
     guests: whole("guests", spec.guests ?? 0, 0, MOST_GUESTS),
   };
 }
@@ -189,4 +193,14 @@ function resolvePinned(spec: PolicySpec): (readonly [number, number])[] {
     if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && end > start))
       throw bad("pinned", `[${start}, ${end})`, "whole positions, start before end");
   return [...spans];
+}
+
+function resolveMarkers({ markers }: PolicySpec, mode: Policy["mode"]): Policy["markers"] {
+  const kinds: readonly MarkerKind[] = ["mean", "plain"];
+  if (markers === undefined) return { count: 0, kind: "mean" };
+  if (typeof markers !== "object" || markers === null) throw bad("markers", markers, '{ count: 8, kind: "mean" }');
+  const { count, kind = "mean" } = markers;
+  if (!kinds.includes(kind)) throw bad("markers.kind", kind, kinds.join(", "));
+  if (mode === "static") throw bad("markers", markers, "nothing, as this precision drops no token that a marker could stand for");
+  return { count: whole("markers.count", count, 1, MOST_MARKERS), kind };
 }

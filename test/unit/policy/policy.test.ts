@@ -51,9 +51,22 @@ test("formats are sorted and listed once, whatever the order given", () => {
   expect(thresholds).toEqual([1, 2, 8]);
 });
 
+test("markers are means unless told, and there are none by default", () => {
+  expect(resolvePolicy({ precision: { kind: "evict-only" }, markers: { count: 8 } }).markers).toEqual({ count: 8, kind: "mean" });
+  expect(resolvePolicy({ precision: { kind: "evict-only" }, markers: { count: 256, kind: "plain" } }).markers).toEqual({ count: 256, kind: "plain" });
+  for (const name of PRESET_NAMES) expect(resolvePolicy(name)).toMatchObject({ markers: { count: 0 }, guests: 0 });
+});
+
 const precision = { kind: "rate-distortion" } as const;
 const refused: [string, unknown, string][] = [
   ["an unknown preset", "fast", "policy"],
+  ["no marker", { precision, markers: { count: 0 } }, "markers.count"],
+  ["too many markers", { precision, markers: { count: 257 } }, "markers.count"],
+  ["half a marker", { precision, markers: { count: 1.5 } }, "markers.count"],
+  ["markers by a number", { precision, markers: 8 }, "markers"],
+  ["an unknown kind of marker", { precision, markers: { count: 8, kind: "median" } }, "markers.kind"],
+  ["markers where nothing is dropped", { precision: { kind: "uniform" }, markers: { count: 8 } }, "markers"],
+  ["guests below none", { precision, guests: -1 }, "guests"],
   ["an unknown kind", { precision: { kind: "best" } }, "precision.kind"],
   ["an unknown format", { precision: { kind: "uniform", format: "k3v3" } }, "precision.formats"],
   ["no format", { precision: { kind: "tiers", formats: [] } }, "precision.formats"],
