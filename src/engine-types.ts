@@ -251,11 +251,24 @@ export interface ScoreResult {
 
 export type ScoreEvent = { readonly kind: "scored"; readonly tokens: readonly ScoredToken[] } | { readonly kind: "done"; readonly result: ScoreResult };
 
-/** Every kept position, by layer and kv head, with its format. Arrays are parallel, sorted by position. */
+/** What a marker stands for: `count` evicted tokens of positions [first, end), between which kept ones may lie. */
+export interface MarkerSpan {
+  readonly first: number;
+  readonly end: number;
+  readonly count: number;
+}
+
+/** Every kept position, by layer and kv head, with its format. Arrays are parallel, sorted by position. Markers where the policy has some, by position too. */
 export interface CacheMap {
   readonly tokens: number;
   readonly formats: readonly FormatName[];
-  readonly layers: readonly { readonly heads: readonly { readonly positions: Uint32Array; readonly format: Uint8Array }[] }[];
+  readonly layers: readonly { readonly heads: readonly HeadMap[] }[];
+}
+
+export interface HeadMap {
+  readonly positions: Uint32Array;
+  readonly format: Uint8Array;
+  readonly markers?: readonly MarkerSpan[];
 }
 
 export interface MemoryReport {

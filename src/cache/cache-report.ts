@@ -5,6 +5,7 @@ import type { CacheMap, KvReport } from "../engine-types";
 import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import type { CacheBuffers } from "./cache-buffers";
+import { markerSpans } from "./extra-rows";
 import { FORMATS } from "./formats";
 import type { KvCache } from "./kv-cache";
 import { TABLE_HEADER } from "./page-layout";
@@ -24,7 +25,7 @@ export async function readUsage(gpu: Gpu, cache: KvCache): Promise<CacheUsage> {
   const raw = Array.from({ length: layers }, (_, layer) => rawPositions(cache, layer).length * kvHeads).reduce((sum, slots) => sum + slots, 0);
   const bytes: Record<string, number> = { ring: raw * headSize * 4 };
   let kept = raw;
-  for (const { format, length } of await readLists(gpu, cache)) {
+  for (const { format, length } of pageLists(cache, new Uint32Array(await gpu.read(cache.buffers.tables)))) {
     const name = policy.formats[format]?.name ?? "";
     bytes[name] = (bytes[name] ?? 0) + length * 4 * (plan.layout.slotWords[format] ?? 0);
     kept += length;
@@ -40,7 +41,8 @@ export async function readMap(gpu: Gpu, cache: KvCache): Promise<CacheMap> {
     const raw = rawPositions(cache, layer).map((position) => ({ position, format: formats.indexOf("k16v16") }));
     return Array.from({ length: plan.shape.kvHeads }, () => [...raw]);
   });
-  const lists = await readLists(gpu, cache);
+  const tables = new Uint32Array(await gpu.read(cache.buffers.tables));
+  const lists = pageLists(cache, tables);
   const owners = new Map(lists.flatMap((list) => list.pages.map((page, index) => [page, { list, index }] as const)));
   for await (const { page, words } of readPages(gpu, cache.buffers)) {
     const owner = owners.get(page);
@@ -55,10 +57,14 @@ export async function readMap(gpu: Gpu, cache: KvCache): Promise<CacheMap> {
   return {
     tokens: cache.tokens,
     formats,
-    layers: layers.map((heads) => ({
-      heads: heads.map((slots) => {
+    layers: layers.map((heads, layer) => ({
+      heads: heads.map((slots, head) => {
         slots.sort((a, b) => a.position - b.position);
-        return { positions: Uint32Array.from(slots, ({ position }) => position), format: Uint8Array.from(slots, ({ format }) => format) };
+        return {
+          positions: Uint32Array.from(slots, ({ position }) => position),
+          format: Uint8Array.from(slots, ({ format }) => format),
+          ...(plan.extras.markers > 0 && { markers: markerSpans(tables, plan, { layer, head, end: cache.ringStart(layer) }) }),
+        };
       }),
     })),
   };
@@ -93,10 +99,9 @@ function rawPositions(cache: KvCache, layer: number): number[] {
   return Array.from({ length: cache.tokens }, (_, position) => position).filter((position) => position < cache.policy.sinks || position >= start);
 }
 
-async function readLists(gpu: Gpu, { buffers, plan, policy }: KvCache): Promise<PageList[]> {
+function pageLists({ plan, policy }: KvCache, words: Uint32Array): PageList[] {
   const { layers, kvHeads } = plan.shape;
   const numFormats = policy.formats.length;
-  const words = new Uint32Array(await gpu.read(buffers.tables));
   const lists: PageList[] = [];
   for (let layer = 0; layer < layers; layer++)
     for (let list = 0; list < kvHeads * numFormats; list++) {

@@ -2,6 +2,7 @@
 // what was evicted, then guests, evicted tokens that the host brings back. They stand behind a layer's table and means.
 // Leaves to others: what markers hold (the GPU), which guests come (the host), the attention itself.
 
+import type { MarkerSpan } from "../engine-types";
 import type { Gpu } from "../gpu/device";
 import type { CacheBuffers, CachePlan } from "./cache-buffers";
 import { extraRowWords } from "./page-layout";
@@ -59,6 +60,21 @@ export function writeGuests(
   }
   const row = head * (extras.markers + extras.guests) + extras.markers + first;
   gpu.write(tables, (layer * tableStride + extraStart + row * stride) * 4, words);
+}
+
+/** What a head's markers stand for, read from a copy of the tables; those of nothing are left out. `end`: where the last span ends. */
+export function markerSpans(tables: Uint32Array, plan: CachePlan, at: { readonly layer: number; readonly head: number; readonly end: number }): MarkerSpan[] {
+  const { extras, shape, tableStride, extraStart } = plan;
+  const stride = extraRowWords(shape.headSize);
+  const spans: MarkerSpan[] = [];
+  for (let row = extras.markers - 1, end = at.end; row >= 0; row--) {
+    const words = at.layer * tableStride + extraStart + (at.head * (extras.markers + extras.guests) + row + 1) * stride;
+    const [count = 0, first = NOWHERE] = tables.subarray(words - 2, words);
+    if (first === NOWHERE) continue;
+    if (count > 0) spans.unshift({ first, end, count });
+    end = first;
+  }
+  return spans;
 }
 
 function metaOf(guest: Guest | undefined): Uint32Array {

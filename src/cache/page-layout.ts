@@ -142,10 +142,12 @@ export function pagesPerLayer(
   }
   const needed = cacheBytes(shape, layout, fixed, Array<number>(layers).fill(kvHeads + aside));
   const unjudged = aside === 0 ? "" : ` + ${aside} pages a layer for new tokens that are not judged`;
-  const act = aside === 0 ? "Raise the budget or shorten the ring" : "Raise the budget, ask for fewer new tokens, or choose another schedule";
+  const rows = fixed.extraRows ? ` + ${fixed.extraRows} markers and guests` : "";
+  const shorten = rows === "" ? "Raise the budget or shorten the ring" : "Raise the budget, shorten the ring or ask for fewer markers and guests";
+  const act = aside === 0 ? shorten : "Raise the budget, ask for fewer new tokens, or choose another schedule";
   throw new EngineError(
     "BUDGET_TOO_SMALL",
-    `A budget of ${budget.bytes} bytes is below sinks + ring + one page per head${unjudged}, ${needed} bytes for this model. ${act}.`,
+    `A budget of ${budget.bytes} bytes is below sinks + ring${rows} + one page per head${unjudged}, ${needed} bytes for this model. ${act}.`,
     { found: budget.bytes, expected: needed },
   );
 }

@@ -1,7 +1,7 @@
 // cache-report: map and usage against what the f64 reader finds in the same buffers.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readCache, readUsage } from "../../src/cache/cache-report";
+import { readCache, readMap, readUsage } from "../../src/cache/cache-report";
 import { FORMATS, slotWords } from "../../src/cache/formats";
 import type { PolicySpec, PresetName } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
@@ -54,6 +54,31 @@ test.each(cases)("%s: every slot once, sorted, with its format; bytes by format;
   if (policy === "full") expect(slotsEvicted).toBe(0);
   else expect(slotsEvicted).toBeGreaterThan(0);
   bench.dispose();
+});
+
+test("markers: spans in order that hold every evicted position once, as many as their counts say; none where the policy has none", async () => {
+  const [D, G, tokens] = [32, 2, 220];
+  const budgetBytes = 0.25 * 2 * tokens * G * D * 4;
+  const bench = new CacheBench(gpu, { D, G, group: 1 }, { precision: { kind: "evict-only" }, markers: { count: 5 }, guests: 2 }, { tokens, budgetBytes });
+  await bench.prompt(150);
+  for (let i = 0; i < 70; i++) await bench.append(undefined, false);
+  const map = await readMap(gpu, bench.cache);
+  for (const { positions, markers = [] } of map.layers.flatMap(({ heads }) => heads)) {
+    const kept = new Set(positions);
+    expect(markers.length).toBe(5);
+    for (const [index, { first, end, count }] of markers.entries()) {
+      const evicted = Array.from({ length: end - first }, (_, i) => first + i).filter((position) => !kept.has(position));
+      expect(evicted.length).toBe(count);
+      expect(evicted[0]).toBe(first);
+      expect(end).toBe(markers[index + 1]?.first ?? end);
+    }
+    expect(markers.reduce((sum, { count }) => sum + count, 0)).toBe(tokens - positions.length);
+  }
+  bench.dispose();
+  const without = new CacheBench(gpu, { D, G, group: 1 }, { precision: { kind: "evict-only" } }, { tokens, budgetBytes });
+  await without.prompt(150);
+  expect((await readMap(gpu, without.cache)).layers[0]?.heads[0]?.markers).toBeUndefined();
+  without.dispose();
 });
 
 test("an allocator that ran out is an error", async () => {

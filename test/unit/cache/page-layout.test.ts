@@ -63,6 +63,7 @@ describe("a budget", () => {
     headSize: fc.constantFrom(32, 64, 96, 128),
     numFormats: fc.integer({ min: 1, max: 10 }),
     ringSlots: fc.integer({ min: 2, max: 60 }),
+    extraRows: fc.integer({ min: 0, max: 40 }),
     statistics: fc.integer({ min: 0, max: 4 }),
     perHead: fc.integer({ min: 4_000, max: 200_000 }),
     weights: fc.array(fc.double({ min: 0.01, max: 1, noNaN: true }), { minLength: 32, maxLength: 32 }),
@@ -70,13 +71,13 @@ describe("a budget", () => {
 
   test("is never exceeded by the bytes of all buffers, and what is left is less than a page a layer", () => {
     fc.assert(
-      fc.property(cases, ({ layers, kvHeads, headSize, numFormats, ringSlots, statistics, perHead, weights }) => {
+      fc.property(cases, ({ layers, kvHeads, headSize, numFormats, ringSlots, extraRows, statistics, perHead, weights }) => {
         const shape = { layers, kvHeads, headSize };
         const bytes = perHead * layers * kvHeads;
         const layout = choosePageLayout(FORMATS.slice(-numFormats), headSize, perHead);
         const sum = weights.slice(0, layers).reduce((a, b) => a + b, 0);
         const shares = weights.slice(0, layers).map((weight) => weight / sum);
-        const fixed = { numFormats, ringSlots, statisticsBytes: statistics * 256 * layers };
+        const fixed = { numFormats, ringSlots, extraRows, statisticsBytes: statistics * 256 * layers };
         let pages: number[];
         try {
           pages = pagesPerLayer(shape, layout, fixed, { bytes, shares });
@@ -110,6 +111,10 @@ describe("a budget", () => {
     expect(() => pagesPerLayer({ layers: 4, kvHeads: 3, headSize: 64 }, layout, fixed, { bytes: 1000, shares: [0.25, 0.25, 0.25, 0.25] })).toThrowError(
       expect.objectContaining({ code: "BUDGET_TOO_SMALL", details: expect.objectContaining({ found: 1000 }) }),
     );
+    const shape = { layers: 4, kvHeads: 3, headSize: 64 };
+    const shares = [0.25, 0.25, 0.25, 0.25];
+    expect(() => pagesPerLayer(shape, layout, { ...fixed, extraRows: 64 }, { bytes: 100_000, shares })).toThrowError(/64 markers and guests .* fewer markers/);
+    expect(pagesPerLayer(shape, layout, fixed, { bytes: 100_000, shares }).length).toBe(4);
   });
 });
 
