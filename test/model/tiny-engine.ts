@@ -2,7 +2,18 @@
 
 import { readFileSync } from "node:fs";
 import { load, type ToolEngine } from "../../src/engine";
-import type { Engine, FinishReason, GenerateEvent, GenerateRequest, GenerateResult, LoadRequest, ScoreRequest, ScoreResult } from "../../src/engine-types";
+import type {
+  Engine,
+  FinishReason,
+  GenerateEvent,
+  GenerateRequest,
+  GenerateResult,
+  LoadRequest,
+  ScoreRequest,
+  ScoreResult,
+  SendRequest,
+  Session,
+} from "../../src/engine-types";
 import { type EngineError, isEngineError } from "../../src/errors";
 import { fileSource } from "../../src/node/file-source";
 import { nodeGpu } from "../../src/node/open-gpu";
@@ -24,8 +35,8 @@ export interface Tap {
   buffer(label: string): GPUBuffer;
 }
 
-/** The machine's GPU; the device opened last through it and the buffers made on it can be had. `limits` replaces what adapter and device claim. */
-export async function tapGpu(limits: Partial<Record<keyof GPUSupportedLimits, number>> = {}): Promise<Tap> {
+/** The machine's GPU; the device opened last through it and the buffers made on it can be had. `limits` replaces what adapter and device claim, `info` what the adapter says of itself. */
+export async function tapGpu(limits: Partial<Record<keyof GPUSupportedLimits, number>> = {}, info?: Partial<GPUAdapterInfo>): Promise<Tap> {
   const gpu = await nodeGpu();
   const buffers = new Map<string, GPUBuffer>();
   let device: GPUDevice | undefined;
@@ -43,7 +54,7 @@ export async function tapGpu(limits: Partial<Record<keyof GPUSupportedLimits, nu
       device = opened;
       return withOverrides(opened, { limits: withOverrides(opened.limits, limits) });
     };
-    return withOverrides(adapter, { requestDevice, limits: withOverrides(adapter.limits, limits) });
+    return withOverrides(adapter, { requestDevice, limits: withOverrides(adapter.limits, limits), ...(info && { info }) });
   };
   return {
     gpu: withOverrides(gpu, { requestAdapter }),
@@ -65,6 +76,12 @@ export async function eventsOf<Event>(stream: AsyncIterable<Event>): Promise<Eve
 export async function generateAll(engine: Engine, request: GenerateRequest): Promise<GenerateResult> {
   const events: GenerateEvent[] = await eventsOf(engine.generate(request));
   const done = events.at(-1);
+  if (done?.kind !== "done") throw new Error(`the last event was ${done?.kind}`);
+  return done.result;
+}
+
+export async function sendAll(session: Session, request: SendRequest): Promise<GenerateResult> {
+  const done = (await eventsOf(session.send(request))).at(-1);
   if (done?.kind !== "done") throw new Error(`the last event was ${done?.kind}`);
   return done.result;
 }
