@@ -49,13 +49,14 @@ async function settled(runtime: Runtime, host: SessionHost, sequence: Sequence, 
   return session;
 }
 
-interface Mark extends SessionMark {
+/** What a mark stands for. */
+interface Moment {
   readonly conversation: Conversation;
   readonly cache: CacheSnapshot;
 }
 
 export class LocalSession implements Session {
-  readonly #marks = new Set<Mark>();
+  readonly #marks = new Map<SessionMark, Moment>();
   #marksMade = 0;
   #turn: AbortController | undefined; // of the turn that is running
   #disposed = false;
@@ -84,16 +85,14 @@ export class LocalSession implements Session {
     const { sequence, conversation } = this;
     const { gpu } = this.runtime.transformer;
     const cache = new CacheSnapshot(gpu, sequence.cache, `${sequence.cache.plan.owner}.mark${this.#marksMade++}`);
-    const mark: Mark = {
+    const mark: SessionMark = {
       tokens: conversation.ids.length,
       bytes: cache.bytes,
-      conversation: conversation.copy(),
-      cache,
       dispose: async () => {
         if (this.#marks.delete(mark)) cache.dispose();
       },
     };
-    this.#marks.add(mark);
+    this.#marks.set(mark, { conversation: conversation.copy(), cache });
     await gpu.idle().catch(async (error: unknown) => {
       await mark.dispose();
       throw error;
@@ -103,13 +102,13 @@ export class LocalSession implements Session {
 
   async restore(mark: SessionMark): Promise<void> {
     this.#checkIdle();
-    const own = [...this.#marks].find((known) => known === mark);
-    if (!own)
+    const moment = this.#marks.get(mark);
+    if (!moment)
       throw new EngineError("BAD_OPTION", "The snapshot is not one of this session's, or was disposed. Give one that its snapshot() returned.", {
         field: "mark",
       });
-    own.cache.restore(this.sequence.cache);
-    this.conversation = own.conversation.copy();
+    moment.cache.restore(this.sequence.cache);
+    this.conversation = moment.conversation.copy();
     await this.runtime.transformer.gpu.idle();
     this.#failure = undefined;
   }
@@ -122,7 +121,7 @@ export class LocalSession implements Session {
       capacity: this.capacity,
       kvBytes: this.sequence.cache.bytes,
       fullBytes: tokens * fullBytesPerToken(this.runtime.transformer.config),
-      snapshotBytes: [...this.#marks].reduce((sum, { cache }) => sum + cache.bytes, 0),
+      snapshotBytes: [...this.#marks.values()].reduce((sum, { cache }) => sum + cache.bytes, 0),
     };
   }
 
@@ -189,7 +188,7 @@ export class LocalSession implements Session {
   }
 
   #free(): void {
-    for (const mark of this.#marks) mark.cache.dispose();
+    for (const { cache } of this.#marks.values()) cache.dispose();
     this.#marks.clear();
     this.sequence.dispose();
   }
