@@ -27,6 +27,7 @@ export const SCORES: Readonly<Record<ScoreName, Choice>> = {
   critical: { title: "Critical", sentence: "Attention times the length of what the value adds to the output." },
   kvzip: { title: "KVzip", sentence: "The most attention that a replay of the whole prompt pays; reads it twice." },
   "r-kv": { title: "R-KV", sentence: "Attention minus redundancy: what is said again later counts less." },
+  cake: { title: "CAKE", sentence: "What the end of the prompt looks at, on average or by fits and starts." },
   keydiff: { title: "Key difference", sentence: "How unlike the other keys a key is." },
   knorm: { title: "Key norm", sentence: "Short keys count more: they get more attention." },
   "value-norm": { title: "Value norm", sentence: "Long values count more: they change the output more." },
@@ -48,6 +49,7 @@ export const BUDGETS: Readonly<Record<BudgetKind, Choice & { readonly heads: "un
   pyramid: { title: "Pyramid", sentence: "The first layers get more than the last (PyramidKV).", heads: "ada", numbers: ["beta", "safeguard"] },
   global: { title: "All compete", sentence: "One threshold for all layers and heads (KV-Compress).", heads: "ada", numbers: ["slack"] },
   dynamic: { title: "Layers compete", sentence: "Layers get room by how many of the best scores they hold (DynamicKV).", heads: "uniform", numbers: ["slack"] },
+  cake: { title: "Layers ask", sentence: "Layers get room by how widely they look and how much that shifts (CAKE).", heads: "uniform", numbers: ["slack"] },
   table: { title: "A table", sentence: "Layers get the parts written here, one number a layer.", heads: "ada", numbers: ["safeguard"] },
 };
 

@@ -28,6 +28,7 @@ export type ScoreName =
   | "random"
   | "kvzip"
   | "r-kv"
+  | "cake"
   | "qfilter"
   | "expected-attention-stats";
 
@@ -52,14 +53,16 @@ export interface ScoreSpec {
   readonly block?: number;
   /** Part of importance against redundancy, 0 to 1. */
   readonly lambda?: number;
+  /** Weight of the variance of attention beside its mean (cake). */
+  readonly gamma?: number;
   /** Tokens of a partition (lagkv). */
   readonly lag?: number;
   readonly seed?: number;
 }
 
-/** Who gets how much: every layer the same, shares from the model's own table, PyramidKV's line, a table of one's own, or layers weighed against each other. */
+/** Who gets how much: every layer the same, shares from the model's own table, PyramidKV's line, a table of one's own, or layers weighed against each other (global, dynamic, cake). */
 export interface BudgetSpec {
-  readonly kind: "uniform" | "ada" | "shares" | "pyramid" | "table" | "global" | "dynamic";
+  readonly kind: "uniform" | "ada" | "shares" | "pyramid" | "table" | "global" | "dynamic" | "cake";
   /** Heads of a layer get the same (default for uniform and dynamic), or compete (AdaKV; default for the others). */
   readonly heads?: "uniform" | "ada";
   /** Part of a layer that is divided evenly before its heads compete. */
@@ -68,7 +71,10 @@ export interface BudgetSpec {
   readonly beta?: number;
   /** table: the layers' parts, one a layer, of any sum. */
   readonly table?: readonly number[];
-  /** global, dynamic: most times its equal share that one layer may hold. */
+  /** cake: tau1 and tau2, by whose inverses the entropy and the variance of a layer's attention are raised; and the prompt's last queries that they are of. */
+  readonly temperatures?: readonly [number, number];
+  readonly window?: number;
+  /** global, dynamic, cake: most times its equal share that one layer may hold. */
   readonly slack?: number;
 }
 

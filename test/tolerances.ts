@@ -21,6 +21,11 @@ export const tolerances = {
     rtol: 0,
     because: "slots whose scores lie within the rounding of keys to f16 change places, .0015 of them; critical's other norm moves .013; another method over .1",
   },
+  spread: {
+    atol: 1e-5,
+    rtol: 1e-4,
+    because: "variances as differences of f32 sums over a window, 200 times as much in a score; a missing query is off by a tenth",
+  },
   credits: { atol: 2e-3, rtol: 1e-5, because: "up to some hundred cosines, each rounded to 1/65,536; one of them missing is off by .5" },
   normalizers: { atol: 1e-5, rtol: 1e-5, because: "f32 sums of up to a few hundred products, inside a logarithm" },
   moments: { atol: 1e-5, rtol: 2e-5, because: "f32 sums over a few hundred queries of variance 1 to 10 around a pivot some deviations away" },

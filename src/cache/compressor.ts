@@ -23,7 +23,13 @@ export interface SlotSource {
   readonly wrap: number;
   readonly baseRow: number;
   /** (G, importanceStride) f32 by row, and E|q|^2 (G) f32; absent where the policy has no score. */
-  readonly importance?: { readonly scores: (layer: number) => BufferView; readonly stride: number; readonly queryEnergy: (layer: number) => BufferView };
+  readonly importance?: {
+    readonly scores: (layer: number) => BufferView;
+    readonly stride: number;
+    readonly queryEnergy: (layer: number) => BufferView;
+    /** What the layer at hand asks for, (1) f32, where layers are weighed by that. */
+    readonly preference?: GPUBuffer | undefined;
+  };
 }
 
 /** One compression: which slots come in. shaders/lib/compress-step.wgsl. */

@@ -30,6 +30,8 @@ export interface RowScores {
   readonly scores: (layer: number) => BufferView; // (G, stride) f32
   readonly stride: number;
   readonly queryEnergy: (layer: number) => BufferView; // (G) f32
+  /** How much of the bytes the layer asks for, (1) f32; where the budget asks. */
+  readonly preference?: GPUBuffer | undefined;
   /** Before the submit whose compression reads them: the next token's position, and how many tokens the ring holds. */
   prepare?(position: number, held: number): void;
   record?(recorder: Recorder, layer: number): void;

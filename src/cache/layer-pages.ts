@@ -1,16 +1,18 @@
-// layer-pages: weighs the layers of a prompt against each other as they come in (budgets "global" and "dynamic"): one threshold of importance for all heads of all
-// layers. Before a layer is compressed the layers so far share all pages anew, and the earlier ones give up what is now below the threshold. The threshold
-// only ever rises, so that the end is what one look at all layers would choose, and the pages never exceed the pool. Sources: KV-Compress and DynamicKV (methods 2.9, 2.11).
+// layer-pages: weighs the layers of a prompt against each other as they come in: by one threshold of importance for all heads of all layers (budgets "global" and
+// "dynamic"), or by what each layer asks for ("cake"). Before a layer is compressed the layers so far share all pages anew, and the earlier ones give up what is no
+// longer theirs. A threshold only ever rises and a part only ever falls, so that the end is what one look at all layers would choose, and the pages never exceed the
+// pool. Sources: KV-Compress, DynamicKV, CAKE (methods 2.9, 2.11, 2.12).
 
 import type { Gpu } from "../gpu/device";
 import type { Op, Recorder } from "../gpu/recorder";
 import { bindImportanceLevels, LEVELS } from "../kernels/importance-levels";
+import { bindPreferPages } from "../kernels/prefer-pages";
 import { bindSharePages } from "../kernels/share-pages";
 import type { CacheBuffers } from "./cache-buffers";
 import { Compressor, type Intake, type SlotSource } from "./compressor";
 
 export class LayerPages {
-  readonly #levels: GPUBuffer; // (L, G, LEVELS) u32
+  readonly #judged: GPUBuffer; // (L, G, LEVELS) u32: slots by importance; or (L) f32: preferences
   readonly #shares: GPUBuffer; // (L) uniforms of 256 bytes
   readonly #trim: Compressor;
   readonly #most: number;
@@ -30,8 +32,9 @@ export class LayerPages {
     const { plan, info, tables } = buffers;
     const { layers, kvHeads } = plan.shape;
     const { geometry, owner } = plan;
-    const layerBytes = kvHeads * LEVELS * 4;
-    this.#levels = gpu.createBuffer("LayerPages.levels", layers * layerBytes, "staging", { owner });
+    const { scores, preference } = source.importance;
+    const layerBytes = preference ? 4 : kvHeads * LEVELS * 4;
+    this.#judged = gpu.createBuffer("LayerPages.judged", layers * layerBytes, "staging", { owner });
     this.#shares = gpu.createBuffer("LayerPages.shares", layers * 256, "staging", { owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
     const shares = new Uint32Array(layers * 64);
     // What a judgement leaves free in a layer, the same in all of them but for a page a head, is no part of what they share.
@@ -42,13 +45,17 @@ export class LayerPages {
     this.#most = Math.min(intake.count, plan.maxPages * Math.max(...plan.layout.slotsPerPage));
     this.#trim = new Compressor(gpu, buffers, source, Math.max(1, this.#most), "judged", "staging");
     this.#trim.write({ ...intake, count: 0, firstPosition: intake.firstPosition + intake.count });
-    const { scores } = source.importance;
-    this.#layers = Array.from({ length: layers }, (_, layer) => {
-      const levels = { buffer: this.#levels, offset: layer * layerBytes, size: layerBytes };
+    this.#layers = Array.from({ length: layers }, (_, layer): Op[] => {
       const share = { buffer: this.#shares, offset: layer * 256, size: 16 };
+      if (preference)
+        return [
+          { record: (recorder) => recorder.copy(preference, 0, this.#judged, layer * layerBytes, layerBytes) },
+          bindPreferPages(gpu, geometry, { info, share, preferences: this.#judged, tables }),
+        ];
+      const levels = { buffer: this.#judged, offset: layer * layerBytes, size: layerBytes };
       return [
         bindImportanceLevels(gpu, geometry, { info, step, importance: scores(layer), levels }),
-        bindSharePages(gpu, geometry, { info, share, levels: this.#levels, tables }),
+        bindSharePages(gpu, geometry, { info, share, levels: this.#judged, tables }),
       ];
     });
   }
@@ -61,6 +68,6 @@ export class LayerPages {
 
   dispose(): void {
     this.#trim.dispose();
-    for (const buffer of [this.#levels, this.#shares]) this.gpu.destroyBuffer(buffer);
+    for (const buffer of [this.#judged, this.#shares]) this.gpu.destroyBuffer(buffer);
   }
 }

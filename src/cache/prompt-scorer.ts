@@ -10,18 +10,22 @@ import type { Op, Recorder } from "../gpu/recorder";
 import { expectedAttention } from "../kernels/expected-attention";
 import { groupMoments } from "../kernels/group-moments";
 import { keyDiversity } from "../kernels/key-diversity";
+import { layerPreference } from "../kernels/layer-preference";
 import { meanKey } from "../kernels/mean-key";
 import { normaliseScores } from "../kernels/normalise-scores";
 import { projectedNorms } from "../kernels/projected-norms";
 import { queryMoments } from "../kernels/query-moments";
 import { queryNormalizers } from "../kernels/query-normalizers";
-import { receivedAttention } from "../kernels/received-attention";
+import { type ReceivedAttentionArgs, receivedAttention } from "../kernels/received-attention";
 import { rotateMoments } from "../kernels/rotate-moments";
 import { createQueryRange, createScoreParams, type KeyStorage, momentsLayout, type QueryRange, type ScoringDims } from "../kernels/scoring";
 import { slotNorms } from "../kernels/slot-norms";
+import { windowSpread } from "../kernels/window-spread";
+import type { BudgetRule } from "../policy/budgets";
 import type { Calibration } from "../policy/calibration";
 import type { ChunkOp, PromptView, ReceivedSpec, ScoreOptions, Scorer } from "../policy/scorers/scorer";
 import { futureRotation } from "./future-rotation";
+import { storedSums } from "./statistics";
 
 export interface PromptBuffers {
   /** Tokens and rows of the chunk whose queries are gathered (StepBuffer). */
@@ -37,6 +41,8 @@ export interface PromptBuffers {
   readonly momentsTarget?: GPUBuffer;
   /** Scores are to sum to 1 over a head's slots; for methods that do not see to it themselves. */
   readonly normalise?: boolean;
+  /** The layer's preference is wanted (budget "cake"). */
+  readonly preference?: BudgetRule["preference"];
   readonly calibration?: Calibration;
   /** W_o^T W_o of every layer, (L, G, D, D) f32, and what computes it where that was not done before. */
   readonly outputGrams?: () => { readonly buffer: BufferView; record(recorder: Recorder): void };
@@ -59,6 +65,7 @@ export class PromptScorer implements PromptView {
   readonly queryEnergy: GPUBuffer; // (2, G) f32: mean |q|^2 over the group's queries past the sinks; what scores were multiplied by, if they were
   readonly moments: GPUBuffer; // (G, 7 D/2 + 4) f32 of the layer last finished; see shaders/lib/moments-record.wgsl
   readonly layer: GPUBuffer;
+  readonly preference: GPUBuffer | undefined; // (1) f32
   readonly calibration: Calibration | undefined;
   readonly #created: GPUBuffer[] = [];
   readonly #statistics = new Map<string, BufferView>();
@@ -85,6 +92,7 @@ export class PromptScorer implements PromptView {
     this.layer = gpu.createBuffer(`${owner}.layer`, 16, "staging", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, owner });
     this.#created.push(this.params, this.layer);
     scorer.prompt(this, options);
+    this.preference = buffers.preference && this.#layerPreference(buffers.preference);
     const { params, importance, queryEnergy: factors } = this;
     if (buffers.normalise) this.add(normaliseScores(gpu, dims, { range: { params, tokens: promptTokens }, importance, factors, first: kvHeads }));
     this.pooledMoments(); // for decoding, and E|q|^2 for the choice of bits
@@ -196,23 +204,46 @@ export class PromptScorer implements PromptView {
 
   received(spec: ReceivedSpec): BufferView {
     return this.#once(`received ${JSON.stringify(spec)}`, () => {
-      const { gpu, dims, keys, tokens, storage } = this;
-      const { step, rotated: queries } = this.buffers;
-      const firstQuery = this.#firstQuery(spec);
-      const replayed = spec.queries === "replay";
+      const { gpu, dims } = this;
       const { reduce, decay = 1, followers } = spec;
-      const range = this.#queryRange({ firstQuery, reduce, decay, ...(followers ? { nearest: 1, farthest: followers } : {}) });
-      const normalizers = this.#normalizers(spec);
-      const received = this.create("received", dims.kvHeads * tokens, "staging");
-      const gather = receivedAttention(gpu, dims, { step, range, queries, keys, normalizers, received, storage });
-      this.addToChunks({
-        begin: (recorder) => recorder.clear(received),
-        record: (recorder, count, first, replay) => {
-          if (replay === replayed && first + count > firstQuery) gather.record(recorder, Math.min(first + count, tokens));
-        },
-      });
-      return received;
+      const received = this.create("received", dims.kvHeads * this.tokens, "staging");
+      const range = { reduce, decay, ...(followers ? { nearest: 1, farthest: followers } : {}) };
+      return this.#gatherInto(received, spec, receivedAttention(gpu, dims, { ...this.#attention(spec, range), received }));
     });
+  }
+
+  spread(window: number): BufferView {
+    return this.#once(`spread ${window}`, () => {
+      const { gpu, dims } = this;
+      const spec = { queries: window, reduce: "sum" } as const;
+      const spread = this.create("spread", 4 * dims.heads * this.tokens, "staging");
+      return this.#gatherInto(spread, spec, windowSpread(gpu, dims, { ...this.#attention(spec, {}), spread }));
+    });
+  }
+
+  #layerPreference({ window, temperatures }: NonNullable<BudgetRule["preference"]>): GPUBuffer {
+    const { gpu, dims, params } = this;
+    const preference = this.create("preference", 4);
+    this.add(layerPreference(gpu, dims, { params, spread: this.spread(window), preference, window, temperatures }));
+    return preference;
+  }
+
+  /** What a kernel that follows the chunks' attention reads. */
+  #attention(spec: ReceivedSpec, range: Pick<QueryRange, "reduce" | "decay" | "nearest" | "farthest">): Omit<ReceivedAttentionArgs, "received"> {
+    const { keys, storage } = this;
+    const { step, rotated: queries } = this.buffers;
+    return { step, range: this.#queryRange({ firstQuery: this.#firstQuery(spec), ...range }), queries, keys, normalizers: this.#normalizers(spec), storage };
+  }
+
+  /** Runs it with every chunk that has queries which count, from zeros in every layer. */
+  #gatherInto(sums: GPUBuffer, spec: ReceivedSpec, gather: { record(recorder: Recorder, slots: number): void }): GPUBuffer {
+    this.addToChunks({
+      begin: (recorder) => recorder.clear(sums),
+      record: (recorder, count, first, replay) => {
+        if (replay === (spec.queries === "replay") && first + count > this.#firstQuery(spec)) gather.record(recorder, Math.min(first + count, this.tokens));
+      },
+    });
+    return sums;
   }
 
   /** Mean of the queries seen first, from which deviations are summed: (H, D). */
@@ -256,19 +287,9 @@ export class PromptScorer implements PromptView {
     const pivot = this.create("storedMeans", heads * headSize);
     const sums = this.create("storedSums", heads * (headSize + 1) * headSize);
     const count = Math.max(1, this.tokens - this.options.sinks);
-    const square = headSize * headSize;
     this.#layerWrites.push((layer) => {
-      const data = new Float32Array(heads * (square + headSize)); // the mean is the pivot: nothing is left of it in the sums
-      for (let head = 0; head < heads; head++) {
-        const from = (layer * heads + head) * square;
-        const covariance = queryCovariance.subarray(from, from + square);
-        data.set(
-          covariance.map((value) => value * count),
-          head * (square + headSize),
-        );
-      }
       this.gpu.write(pivot, 0, queryMean.slice(layer * heads * headSize, (layer + 1) * heads * headSize));
-      this.gpu.write(sums, 0, data);
+      this.gpu.write(sums, 0, storedSums(queryCovariance, layer, this.dims, count));
     });
     return { pivot, sums };
   }

@@ -1,7 +1,7 @@
 // statistics: where a layer's numbers stand in a cache's statistics buffer: condensed moments first, then E|q|^2 of every layer and the
 // factors of its scores, then what the ring's rows received, where a method asks for it.
 
-import { momentsLayout } from "../kernels/scoring";
+import { momentsLayout, type ScoringDims } from "../kernels/scoring";
 import type { ModelConfig } from "../model/model-config";
 
 /** Room for E|q|^2 and the factors of a layer's kv heads, of which there may be 32; a binding's alignment. */
@@ -24,4 +24,19 @@ export function receivedOffset(config: ModelConfig, layer: number, ringSlots: nu
 
 function receivedStride({ kvHeads }: ModelConfig, ringSlots: number): number {
   return Math.ceil((kvHeads * ringSlots * 4) / 256) * 256;
+}
+
+/** What sums of a layer's queries would be, (H, D + 1, D), if `count` of them had the stored covariance: the mean is their pivot, so that nothing is left of it. */
+export function storedSums(covariance: Float32Array, layer: number, { heads, headSize }: Pick<ScoringDims, "heads" | "headSize">, count: number): Float32Array {
+  const square = headSize * headSize;
+  const sums = new Float32Array(heads * (square + headSize));
+  for (let head = 0; head < heads; head++) {
+    const at = (layer * heads + head) * square;
+    const own = covariance.subarray(at, at + square);
+    sums.set(
+      own.map((value) => value * count),
+      head * (square + headSize),
+    );
+  }
+  return sums;
 }

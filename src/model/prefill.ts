@@ -48,7 +48,7 @@ export async function prefill(
     for (const target of targets) {
       const scorer = target.score?.({ ...prompt.scoreBuffers, promptTokens: ids.length });
       scored.push({ cache: target.cache, ...(scorer && { scorer }) });
-      const scores = scorer && { scores: () => scorer.importance, stride: ids.length, queryEnergy: () => scorer.queryEnergy };
+      const scores = scorer && { scores: () => scorer.importance, stride: ids.length, queryEnergy: () => scorer.queryEnergy, preference: scorer.preference };
       target.cache.beginPrompt({ ...prompt.staging, tokens: ids.length }, scores);
     }
     await gpu.kernels.ready();

@@ -122,6 +122,7 @@ export class Sequence {
       ...buffers,
       owner: this.cache.plan.owner,
       normalise: this.#normalises(),
+      preference: this.policy.budget.preference,
       momentsTarget: this.cache.buffers.statistics,
       ...this.#calibrated(),
     });

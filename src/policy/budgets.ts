@@ -4,7 +4,7 @@
 import type { PolicySpec } from "../engine-types";
 import type { ModelConfig } from "../model/model-config";
 import type { Calibration } from "./calibration";
-import { bad, within } from "./checks";
+import { bad, whole, within } from "./checks";
 import { layerShares } from "./layer-shares";
 
 type BudgetSpec = NonNullable<PolicySpec["budget"]>;
@@ -22,6 +22,8 @@ export interface BudgetRule {
   readonly table: readonly number[];
   /** Layers' budgets follow what their prompts hold. */
   readonly weighsLayers: boolean;
+  /** cake: what the layers' preferences are taken by. */
+  readonly preference?: { readonly temperatures: readonly [number, number]; readonly window: number };
   /** Most times its equal share that one layer may hold, where layers are weighed against each other; else 1. */
   readonly slack: number;
 }
@@ -51,29 +53,44 @@ const SHARES: Readonly<Record<BudgetKind, (config: ModelConfig, given: BudgetCas
   },
   global: equalShares,
   dynamic: equalShares,
+  cake: equalShares,
 };
 
-/** Layers share by one threshold of importance, at most so many times an equal part: KV-Compress has no bound, DynamicKV has 10. */
-const SLACK: Partial<Readonly<Record<BudgetKind, number>>> = { global: 4, dynamic: 10 };
+/** Layers are weighed against each other, at most so many times an equal part: KV-Compress has no bound, DynamicKV has 10, CAKE the whole prompt. */
+const SLACK: Partial<Readonly<Record<BudgetKind, number>>> = { global: 4, dynamic: 10, cake: 10 };
+
+/** CAKE tabulates its temperatures by model and budget; where a model is in no table, both measures count as they are. */
+const PREFERENCE = { temperatures: [1, 1], window: 32 } as const;
 
 /** @param mode tiers have a safeguard by default, rate-distortion none. Throws BAD_OPTION. */
 export function resolveBudget(spec: PolicySpec["budget"], mode: "static" | "tiers" | "rate-distortion"): BudgetRule {
   const kind = spec?.kind ?? "ada";
   if (!(kind in SHARES)) throw bad("budget.kind", kind, Object.keys(SHARES).join(", "));
   const weighsLayers = kind in SLACK;
-  if (weighsLayers && mode !== "tiers") throw bad("budget.kind", kind, `${kind} with precision evict-only or tiers, whose threshold it finds`);
+  if (weighsLayers && mode !== "tiers") throw bad("budget.kind", kind, `${kind} with precision evict-only or tiers`);
   const table = spec?.table ?? [];
   if (kind === "table" && table.length === 0) throw bad("budget.table", "nothing", "a part for every layer");
   if (!Array.isArray(table) || table.some((part) => !(part >= 0 && Number.isFinite(part)))) throw bad("budget.table", table, "numbers, none negative");
   if (kind === "table" && !table.some((part) => part > 0)) throw bad("budget.table", table, "numbers that are not all zero");
   return {
     kind,
-    perHead: spec?.heads === undefined ? kind === "uniform" || kind === "dynamic" : spec.heads === "uniform",
+    perHead: spec?.heads === undefined ? kind === "uniform" || kind === "dynamic" || kind === "cake" : spec.heads === "uniform",
     safeguard: within("budget.safeguard", spec?.safeguard ?? (mode === "tiers" && !weighsLayers ? DEFAULTS.safeguard : 0), 0, 1),
     beta: within("budget.beta", spec?.beta ?? DEFAULTS.beta, 1, 1000),
     table: [...table],
     weighsLayers,
+    ...(kind === "cake" ? { preference: resolvePreference(spec) } : {}),
     slack: within("budget.slack", (weighsLayers ? spec?.slack : undefined) ?? SLACK[kind] ?? 1, 1, 64),
+  };
+}
+
+function resolvePreference(spec: PolicySpec["budget"]): NonNullable<BudgetRule["preference"]> {
+  const temperatures = spec?.temperatures ?? PREFERENCE.temperatures;
+  if (!Array.isArray(temperatures) || temperatures.length !== 2) throw bad("budget.temperatures", temperatures, "two numbers, tau1 and tau2");
+  const [tau1, tau2] = temperatures as [number, number];
+  return {
+    temperatures: [within("budget.temperatures", tau1, 0.05, 100), within("budget.temperatures", tau2, 0.05, 100)],
+    window: whole("budget.window", spec?.window ?? PREFERENCE.window, 1, 4096),
   };
 }
 

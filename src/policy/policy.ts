@@ -179,6 +179,7 @@ function checkScore(options: ScoreOptions): void {
   if (whole("score.pool", options.pool, 1, 255) % 2 === 0) throw bad("score.pool", options.pool, "an odd number");
   within("score.epsilon", options.epsilon, 0, 1);
   within("score.lambda", options.lambda, 0, 1);
+  within("score.gamma", options.gamma, 0, 1e6);
   within("score.decay", options.decay, 1e-3, 1);
   if (!["max", "mean"].includes(options.poolKind)) throw bad("score.poolKind", options.poolKind, "max, mean");
   if (!["max", "mean", "sum"].includes(options.reduce)) throw bad("score.reduce", options.reduce, "max, mean, sum");

@@ -108,6 +108,12 @@ export const PRESETS = {
     source: "Zhou et al. 2024",
     spec: { score: { kind: "snapkv", window: 8, pool: 7, poolKind: "max" }, budget: { kind: "dynamic" }, precision: { kind: "evict-only" } },
   },
+  cake: {
+    title: "CAKE",
+    sentence: "Layers that spread and shift their attention get more room; what is looked at by fits and starts counts.",
+    source: "Qin et al. 2025",
+    spec: { score: { kind: "cake" }, budget: { kind: "cake" }, precision: { kind: "evict-only" } },
+  },
   keydiff: {
     title: "KeyDiff",
     sentence: "Keeps the tokens whose keys are unlike the others.",

@@ -8,7 +8,7 @@ import { attentionRow } from "../reference/scorers/attention-received";
 import { type ScoringCase, scoringCase } from "../reference/scoring-case";
 import { expectClose, tolerances } from "../tolerances";
 import { testGpu } from "./gpu";
-import { gatherReceived } from "./score-bench";
+import { gatherStatistic } from "./score-bench";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -49,7 +49,7 @@ describe.each(shapes)("%o %o", (dims, { chunk, replayed = 0 }) => {
   const whole = scoringCase({ ...dims, T: dims.T + replayed }, "neighbour");
 
   test.each(specs.filter(({ queries }) => queries !== "replay" || replayed > 0))("%o", async (spec) => {
-    const got = await gatherReceived(gpu, whole, dims.T, spec, chunk);
+    const got = await gatherStatistic(gpu, whole, { tokens: dims.T, chunk, count: dims.G * dims.T }, (view) => view.received(spec));
     expectClose(got, reference(whole, dims.T, spec), tolerances.score);
   });
 });

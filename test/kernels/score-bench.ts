@@ -8,7 +8,7 @@ import { StepBuffer } from "../../src/gpu/step";
 import { createScoreParams, type KeyStorage, momentsLayout, type ScoringDims } from "../../src/kernels/scoring";
 import type { Calibration } from "../../src/policy/calibration";
 import { DEFAULTS, scorerByName } from "../../src/policy/scorers";
-import type { ReceivedSpec, ScoreOptions, Scorer } from "../../src/policy/scorers/scorer";
+import type { PromptView, ScoreOptions, Scorer } from "../../src/policy/scorers/scorer";
 import type { Dims, Numbers } from "../reference/expected-attention";
 import { packHalves, type ScoringCase } from "../reference/scoring-case";
 
@@ -52,16 +52,21 @@ export async function scorePrompt(
   }));
 }
 
-/** What PromptScorer.received() gathers when the first `tokens` positions are the prompt and the others its replay, (G, tokens). */
-export async function gatherReceived(gpu: Gpu, given: ScoringCase, tokens: number, spec: ReceivedSpec, chunk: number): Promise<Float32Array> {
-  let received: BufferView | undefined;
+/** A statistic of the view, (count) f32, when the first `tokens` positions are the prompt and the others its replay. */
+export async function gatherStatistic(
+  gpu: Gpu,
+  given: ScoringCase,
+  { tokens, chunk, count }: { tokens: number; chunk: number; count: number },
+  ask: (view: PromptView) => BufferView,
+): Promise<Float32Array> {
+  let asked: BufferView | undefined;
   const scorer: Pick<Scorer, "prompt"> = {
     prompt(view) {
-      received = view.received(spec);
+      asked = ask(view);
     },
   };
   return runPrompt(gpu, given, scorer, { ...DEFAULTS, kind: "snapkv", sinks: given.dims.sinks }, { tokens, chunk }, () =>
-    readSome(gpu, received as GPUBuffer, 0, given.dims.G * tokens),
+    readSome(gpu, asked as GPUBuffer, 0, count),
   );
 }
 

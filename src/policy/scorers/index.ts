@@ -2,6 +2,7 @@
 
 import type { ScoreName } from "../../engine-types";
 import { attentionHistory } from "./attention-history";
+import { cake } from "./cake";
 import { critical } from "./critical";
 import { defensive } from "./defensive";
 import { ensemble } from "./ensemble";
@@ -39,6 +40,7 @@ export const SCORERS: readonly Scorer[] = [
   keydiff,
   lagkv,
   rkv,
+  cake,
   valueNorm,
   qfilter,
   random,
@@ -57,6 +59,7 @@ export const DEFAULTS: Omit<ScoreOptions, "kind"> = {
   decay: 1,
   block: 1,
   lambda: 0.1,
+  gamma: 200,
   lag: 128,
   seed: 0,
 };

@@ -34,6 +34,8 @@ export interface ScoreOptions {
   readonly block: number;
   /** Part of importance against redundancy (r-kv). */
   readonly lambda: number;
+  /** Weight of the variance of attention beside its mean (cake). */
+  readonly gamma: number;
   /** Tokens of a partition (lagkv). */
   readonly lag: number;
   readonly seed: number;
@@ -92,6 +94,8 @@ export interface PromptView {
   projectedNorms(): BufferView;
   /** (G, tokens) f32. */
   received(spec: ReceivedSpec): BufferView;
+  /** (H, tokens) vec4f: sums over the last `window` queries of p, p^2 and -p log p, and the queries. */
+  spread(window: number): BufferView;
 }
 
 /** What runs with every chunk. */
