@@ -8,11 +8,12 @@ import type { PolicySpec } from "../../src/engine-types";
 import { isEngineError } from "../../src/errors";
 import type { Gpu } from "../../src/gpu/device";
 import { SCHEDULE_KINDS } from "../../src/policy/schedules";
-import { type CacheWords, type StoredSlot, slotsInPages } from "../reference/page-table";
+import { type CacheWords, extraRows, type StoredSlot, slotsInPages } from "../reference/page-table";
 import { seeded } from "../reference/scoring-case";
 import { CacheBench, type Truth } from "./cache-bench";
 import { checkBytes, checkPages, checkTokens, ringStartOf, slotFormats } from "./cache-checks";
 import { testGpu } from "./gpu";
+import { NOWHERE } from "./marker-case";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -43,6 +44,7 @@ const cases = fc.record({
   sinks: fc.integer({ min: 0, max: 5 }),
   ring: fc.integer({ min: 2, max: 17 }),
   pinned: fc.option(fc.tuple(fc.integer({ min: 0, max: 60 }), fc.integer({ min: 1, max: 12 })), { nil: undefined }),
+  markers: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
   prompt: fc.integer({ min: 1, max: 130 }),
   decoded: fc.integer({ min: 0, max: 45 }),
   ratio: fc.double({ min: 0.15, max: 1, noNaN: true }),
@@ -51,7 +53,7 @@ const cases = fc.record({
 type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never;
 
 test("budgets hold, every byte and page and token is accounted for, and sinks, ring and pinned spans are there", { timeout: 300_000 }, async () => {
-  const seen = { made: 0, refused: 0, evicted: 0, pinned: 0 };
+  const seen = { made: 0, refused: 0, evicted: 0, pinned: 0, marked: 0 };
   await fc.assert(
     fc.asyncProperty(cases, async (drawn) => {
       const { bench, budgetBytes } = made(drawn) ?? {};
@@ -66,10 +68,12 @@ test("budgets hold, every byte and page and token is accounted for, and sinks, r
         checkBytes(bench.cache, budgetBytes);
         checkPages(words);
         checkTokens(words, slotFormats(words), bench.cache.tokens);
+        checkMarkers(bench, words);
         const kept = await checkSlots(bench, words);
         seen.made++;
         seen.evicted += kept < 1 ? 1 : 0;
         seen.pinned += drawn.pinned ? 1 : 0;
+        seen.marked += drawn.markers && kept < 1 ? 1 : 0;
       } finally {
         bench.dispose();
       }
@@ -80,6 +84,7 @@ test("budgets hold, every byte and page and token is accounted for, and sinks, r
   expect(seen.made).toBeGreaterThan(20);
   expect(seen.evicted).toBeGreaterThan(5);
   expect(seen.pinned).toBeGreaterThan(5);
+  expect(seen.marked).toBeGreaterThan(3);
 });
 
 test("the order of the tokens changes nothing: each is kept in the same format, with the same bits", { timeout: 300_000 }, async () => {
@@ -132,7 +137,7 @@ test("compressing what is compressed changes nothing", { timeout: 300_000 }, asy
 });
 
 /** Undefined where the budget is refused, or the four choices do not go together. */
-function made({ shape, precision, budget, schedule: [kind, tokens], sinks, ring, pinned, prompt, decoded, ratio, seed }: Case) {
+function made({ shape, precision, budget, schedule: [kind, tokens], sinks, ring, pinned, markers, prompt, decoded, ratio, seed }: Case) {
   const all = prompt + decoded;
   const budgetBytes = Math.floor(ratio * all * LAYERS * shape.G * shape.D * 4);
   const policy: PolicySpec = {
@@ -142,6 +147,7 @@ function made({ shape, precision, budget, schedule: [kind, tokens], sinks, ring,
     sinks,
     ring,
     ...(pinned && { pinned: [[pinned[0], pinned[0] + pinned[1]] as const] }),
+    ...(markers && { markers: { count: markers } }),
   };
   try {
     return { bench: new CacheBench(gpu, { ...shape, layers: LAYERS }, policy, { tokens: all, promptTokens: prompt, budgetBytes, seed }), budgetBytes };
@@ -173,6 +179,20 @@ async function checkSlots(bench: CacheBench, words: CacheWords): Promise<number>
   const all = cache.tokens * truth.length * bench.shape.G;
   expect([slotsKept, slotsEvicted]).toEqual([kept, all - kept]);
   return kept / all;
+}
+
+/** What is evicted stands in the markers, each token once: between where its span begins and where the next one does. */
+function checkMarkers(bench: CacheBench, words: CacheWords): void {
+  if (bench.policy.markers.count === 0) return;
+  for (const [layer, heads] of bench.truth.entries())
+    for (const [head, rows] of heads.entries()) {
+      const kept = new Set(bench.slots(words, layer, head).map(({ position }) => position));
+      const evicted = rows.map((_, position) => position).filter((position) => !kept.has(position));
+      const markers = extraRows(words, layer, head).filter(({ first }) => first !== NOWHERE);
+      const counts = markers.map(({ first }, m) => evicted.filter((position) => position >= first && position < (markers[m + 1]?.first ?? NOWHERE)).length);
+      expect(markers.map(({ count }) => count)).toEqual(counts);
+      expect(counts.reduce((a, b) => a + b, 0)).toBe(evicted.length);
+    }
 }
 
 /** A token whose sums over any number of others are exact, so that means do not depend on their order. */

@@ -41,6 +41,21 @@ test("a replay changes who is kept and nothing of what the prompt itself says", 
   expect(Math.max(...(twice.cacheMap?.layers ?? []).flatMap(({ heads }) => heads.flatMap(({ positions }) => [...positions])))).toBeLessThan(ids.length + 8);
 });
 
+test("markers go with any policy that drops: within the budget, and the map says what they stand for", async () => {
+  const spec = { score: { kind: "snapkv" }, precision: { kind: "evict-only" } } as const;
+  for (const kind of ["mean", "plain"] as const) {
+    const policy = { ...spec, markers: { count: 4, kind } };
+    const { kv, cacheMap } = await generateAll(engine, { prompt: { ids }, policy, budget: { ratio: 0.25 }, maxTokens: 24, cacheMap: true });
+    expect(kv.bytes).toBeLessThanOrEqual(0.25 * kv.fullBytes);
+    const heads = (cacheMap?.layers ?? []).flatMap((layer) => layer.heads);
+    expect(heads.reduce((sum, { markers = [] }) => sum + markers.reduce((all, { count }) => all + count, 0), 0)).toBe(kv.slotsEvicted);
+    expect(kv.slotsEvicted).toBeGreaterThan(0);
+    expect(Math.max(...heads.map(({ markers = [] }) => markers.length))).toBe(4);
+  }
+  const refused = generateAll(engine, { prompt: { ids }, policy: { precision: { kind: "uniform" }, markers: { count: 4 } }, maxTokens: 1 });
+  await expect(refused).rejects.toMatchObject({ code: "BAD_OPTION", details: expect.objectContaining({ field: "markers" }) });
+});
+
 test("several policies share a pass in which one of them wants the replay", async () => {
   const caches = (["lacuna", "lacuna-thorough", "kvzip"] as const).map((policy) => ({ policy, budget: { ratio: 0.25 } }));
   const together = await engine.scoreMany({ ...request, caches });
