@@ -214,9 +214,9 @@ export class KvCache {
     this.#ringScores?.attended?.(recorder, layer);
   }
 
-  /** Most tokens that rewind() can take back. */
-  get mostRewound(): number {
-    return this.#schedule.mostRewound;
+  /** Tokens that may run ahead of what is sure to stay, so that rewind() can take them back. */
+  get mostUnsure(): number {
+    return this.#schedule.mostUnsure;
   }
 
   /**
@@ -224,8 +224,12 @@ export class KvCache {
    * pages, and what statistics took in of their queries stays in them.
    */
   rewind(tokens: number): void {
-    if (tokens > this.#tokens || this.#tokens - tokens > this.mostRewound)
-      throw new EngineError("INTERNAL", `${this.#tokens - tokens} tokens were to be taken back, ${this.mostRewound} can be.`);
+    const least = this.#schedule.leastTokens;
+    if (tokens > this.#tokens || tokens < least)
+      throw new EngineError(
+        "INTERNAL",
+        `The cache's ${this.#tokens} tokens were to be cut to ${tokens}; those before ${least} have left the ring. Report this.`,
+      );
     this.#tokens = tokens;
   }
 

@@ -68,12 +68,17 @@ export class RingSchedule {
     this.restore({ oldest: this.#layers.map(() => this.sinks), hasMeans: this.#layers.map(() => false), unjudged: this.#layers.map(() => 0) });
   }
 
-  /**
-   * Tokens that can be taken back at any moment: after so many and one, the position may lie before a ring's oldest token, which is in pages then.
-   * A position taken once more finds nothing to move, as its layers left just the newer half.
-   */
-  get mostRewound(): number {
+  /** Tokens that may stand behind the last one that is sure to stay: a compression leaves as many in the ring, so all of them can be taken back. */
+  get mostUnsure(): number {
     return this.#newer;
+  }
+
+  /**
+   * The least number of tokens that can be gone back to: those before it are in pages. A position that is taken once more finds nothing to move, as
+   * its layers left just the newer half.
+   */
+  get leastTokens(): number {
+    return Math.max(...this.#oldest.map((oldest) => (oldest > this.sinks ? oldest : 0)));
   }
 
   /** A prompt of which `count` tokens after the sinks went into pages, judged, in every layer. */

@@ -77,7 +77,7 @@ export async function* runTurn(runtime: Runtime, sequence: Sequence, turn: Turn,
         break;
       }
       const count = answer.ids.length;
-      while (sampled < options.maxTokens && decoder.hasRoom && sampled - count <= cache.mostRewound) {
+      while (sampled < options.maxTokens && decoder.hasRoom && sampled - count <= cache.mostUnsure) {
         meter.measure(step);
         sampled++;
       }

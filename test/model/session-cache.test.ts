@@ -151,7 +151,9 @@ describe.each(CACHES)("$policy", (options) => {
     for (let round = 0; round < 12; round++) {
       const said = 1 + Math.floor(random() * 20);
       await side.say(idsFrom(round + 10, said));
-      tokens += said - Math.min(said, Math.floor(random() * (cache.mostRewound + 1)));
+      const least = Math.max(...Array.from({ length: transformer.config.layers }, (_, layer) => cache.ringStart(layer)));
+      tokens += said;
+      tokens -= Math.floor(random() * (tokens - least + 1));
       cache.rewind(tokens);
       for (const more of [0, 1]) {
         await side.say(idsFrom(99, more));
@@ -159,7 +161,8 @@ describe.each(CACHES)("$policy", (options) => {
         expectInPlace(await readWords(gpu, cache), tokens);
       }
     }
-    expect(() => cache.rewind(tokens - cache.mostRewound - 1)).toThrow("can be");
+    expect(() => cache.rewind(tokens + 1)).toThrow("were to be cut");
+    expect(() => cache.rewind(tokens - cache.policy.ring)).toThrow("have left the ring");
     side.dispose();
   });
 });

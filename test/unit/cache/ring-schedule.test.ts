@@ -1,6 +1,6 @@
 // ring-schedule: every token leaves every layer's ring once and in order, no ring overflows, and no token has more than its share of work.
 
-import { assert, integer, property, record } from "fast-check";
+import { array, assert, integer, property, record } from "fast-check";
 import { expect, test } from "vitest";
 import { RingSchedule } from "../../../src/cache/ring-schedule";
 
@@ -40,6 +40,51 @@ test("every token after the sinks leaves each layer's ring once, in order, and t
     }),
     { numRuns: 50 },
   );
+});
+
+test("tokens taken back: every token still leaves each ring once, in order, no ring overflows; what runs ahead no further than allowed can be", () => {
+  const rounds = array(record({ sure: integer({ min: 1, max: 9 }), unsure: integer({ min: 0, max: 16 }), back: integer({ min: 0, max: 16 }) }), {
+    minLength: 20,
+  });
+  assert(
+    property(cases, rounds, ({ layers, sinks, ring, prompt }, all) => {
+      const schedule = new RingSchedule(layers, sinks, ring);
+      const inPages = Math.max(0, prompt - sinks - Math.floor(ring / 2));
+      schedule.begin(inPages);
+      const start = Array<number>(layers).fill(sinks + inPages);
+      let position = prompt;
+      const take = (): void => {
+        const turn = schedule.take(position);
+        for (const layer of turn?.layers ?? []) {
+          expect(turn?.firstPosition).toBe(start[layer]);
+          start[layer] = (start[layer] ?? 0) + (turn?.count ?? 0);
+        }
+        position++;
+        expect(position - Math.min(...start)).toBeLessThanOrEqual(ring);
+      };
+      for (const { sure, unsure, back } of all) {
+        for (let token = 0; token < sure; token++) take();
+        const least = position;
+        for (let token = 0; token < Math.min(unsure, schedule.mostUnsure); token++) take();
+        expect(schedule.leastTokens).toBeLessThanOrEqual(least);
+        position = Math.max(position - back, schedule.leastTokens);
+        for (const first of start) if (first > sinks) expect(position).toBeGreaterThanOrEqual(first);
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test("a schedule goes on from what another remembered; made empty, from the start", () => {
+  const [one, two] = [new RingSchedule(5, 4, 9, [3, 3, 3, 3, 3]), new RingSchedule(5, 4, 9, [3, 3, 3, 3, 3])];
+  const turns = (schedule: RingSchedule, from: number): unknown[] => Array.from({ length: 30 }, (_, n) => schedule.take(from + n));
+  const fresh = turns(two, 4);
+  one.begin(50);
+  turns(one, 58);
+  two.restore(one.state);
+  expect(turns(two, 88)).toEqual(turns(one, 88));
+  two.reset();
+  expect(turns(two, 4)).toEqual(fresh);
 });
 
 test.each([

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { PreTrainedTokenizer } from "@huggingface/transformers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { ChatMessage } from "../../../src/engine-types";
 import { ChatTemplate } from "../../../src/text/chat-template";
 import { decode } from "../../../src/text/text-stream";
 import { pathOf, textModels } from "./fixtures";
@@ -23,6 +24,26 @@ describe.each(models)("chats of $name", (model) => {
     for (const { messages, addGenerationPrompt, ids } of model.chats) {
       expect(template.encode(messages, { addGenerationPrompt }), JSON.stringify(messages)).toEqual(ids);
     }
+  });
+
+  test("what follows an answer is the rest of the whole conversation, whether the model ended it or not", () => {
+    const asked: ChatMessage[] = [
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "What is <|im_end|> or <|end|>?" },
+    ];
+    const answer: ChatMessage = { role: "assistant", content: "A name." };
+    for (const before of [asked, asked.slice(1)])
+      for (const after of [
+        [{ role: "user", content: "Why?" }],
+        [{ role: "user", content: " spaced " }, answer, { role: "user", content: "Ok" }],
+      ] as ChatMessage[][]) {
+        const whole = template.encode([...before, answer, ...after]);
+        const told = [...template.encode(before), ...model.tokenizer.encode(answer.content, "plain")];
+        expect([...told, ...template.encodeAfter(before, after, told.at(-1))]).toEqual(whole);
+        const end = whole[told.length] ?? -1;
+        expect(model.tokenizer.endIds.has(end)).toBe(true);
+        expect([...told, end, ...template.encodeAfter(before, after, end)]).toEqual(whole);
+      }
   });
 
   test("a message brings in no special token, whatever it says, and every character of it arrives", () => {
@@ -51,6 +72,16 @@ describe("ChatTemplate", () => {
     const joined = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}{{ eos_token }}";
     expect(render(joined, "<|us", "er|>")).toEqual({ specials: [0, 3], text: "<|user|>" });
     expect(render("{{ messages[0].content + '|>' + eos_token }}", "<|user")).toEqual({ specials: [3], text: "<|user|>" });
+  });
+
+  test("a continuation needs a template that renders earlier answers; trimming and other ends do no harm", () => {
+    const continued = (source: string, last?: number): number[] =>
+      new ChatTemplate(source, tokenizer).encodeAfter([{ role: "user", content: "a" }], [{ role: "user", content: "b" }], last);
+    const trims = "{% for m in messages %}{{ '<|user|>' + (m.content | trim) + ' <|end|>' }}{% endfor %}";
+    expect(continued(trims)).toEqual([...tokenizer.encode(" ", "plain"), 3, 1, ...tokenizer.encode("b ", "plain"), 3]);
+    expect(continued(trims, 3)).toEqual([1, ...tokenizer.encode("b ", "plain"), 3]); // the model's own end, without the template's space
+    expect(continued("{% for m in messages %}{{ '<|bos|>' + m.content }}{% endfor %}", 0)).toEqual([0, ...tokenizer.encode("b", "plain")]); // begins, does not end
+    expect(() => continued("{{ messages[-1].content }}")).toThrow(expect.objectContaining({ code: "BAD_OPTION" }));
   });
 
   test("the template may trim, cut and ask about a message", () => {
