@@ -89,7 +89,7 @@ describe("steps that ran ahead, as on hardware", () => {
   });
   afterAll(() => hardware?.dispose());
 
-  test.for([2, 3, 5, 16])("are taken back, with a ring of %i", async (ring) => {
+  test.for([2, 5, 16])("are taken back, with a ring of %i", async (ring) => {
     expect(hardware.info.adapter.software).toBe(false);
     const exact = { precision: { kind: "uniform", format: "k16v16" }, ring } as const;
     for (const kind of ["prefilled", "tokens"]) {
@@ -102,6 +102,42 @@ describe("steps that ran ahead, as on hardware", () => {
       await expectHolds(open, [...first.prompt.ids, ...told(events)], hardware);
       await open.dispose();
     }
+  });
+});
+
+describe("a turn that fails", () => {
+  test("leaves a session that refuses to go on until a snapshot is restored", async () => {
+    const tap = await tapGpu();
+    const other = await loadTiny({ context: 512 }, tap.gpu);
+    const open = await other.open({ policy: "full", tokens: 300 });
+    const { output } = await sendAll(open, { ...first, maxTokens: 4 });
+    const mark = await open.snapshot();
+    // NaN in the ring, as a GPU that computes wrongly would leave it; the snapshot has a ring of its own, of another name.
+    const ring = tap.buffer("KvCache.ring");
+    tap.device().queue.writeBuffer(ring, 0, new Uint32Array(ring.size / 4).fill(0x7e007e00));
+    const fork = await open.fork();
+    expect(await code(eventsOf(open.send({ prompt: next })))).toBe("BAD_LOGITS");
+    for (const act of [() => eventsOf(open.send({ prompt: next })), () => open.fork(), () => open.snapshot()]) {
+      const error = await failureOf(act());
+      expect([error.code, error.message]).toEqual(["BAD_LOGITS", expect.stringContaining("Restore a snapshot")]);
+    }
+    expect(await code(eventsOf(fork.send({ prompt: next })))).toBe("BAD_LOGITS");
+    await open.restore(mark);
+    await expectHolds(open, [...first.prompt.ids, ...output.ids], other);
+    await other.dispose();
+  });
+
+  test("with the device: a lost one is told, then and afterwards", async () => {
+    const tap = await tapGpu();
+    const other = await loadTiny({ context: 512 }, tap.gpu);
+    const open = await other.open({ policy: "full", tokens: 300 });
+    const sending = (async () => {
+      for await (const { kind } of open.send(first)) if (kind === "tokens") tap.device().destroy();
+    })();
+    expect(await code(sending)).toBe("DEVICE_LOST");
+    for (const act of [() => eventsOf(open.send({ prompt: next })), () => open.fork(), () => open.usage()]) expect(await code(act())).toBe("DEVICE_LOST");
+    await open.dispose();
+    await other.dispose();
   });
 });
 
