@@ -108,7 +108,7 @@ describe.each(CACHES)("$policy", (options) => {
   test("after a question and the way back every bit is what it was, and what follows is what would have", async () => {
     const side = open(options);
     await side.prompt(idsFrom(1, 150));
-    await side.say(idsFrom(2, 37));
+    await side.say(idsFrom(2, 5)); // few: what the ring counts depends on where decoding began
     const before = await bitsOf(side.cache);
     const never = side.sequence.fork();
     expect(differences(never.cache, await bitsOf(never.cache), before)).toEqual([]);
