@@ -28,6 +28,7 @@ const CACHES: readonly CacheOptions[] = [
   { policy: "h2o", budget },
   { policy: { precision: { kind: "tiers" }, schedule: { kind: "budget" }, ring: 5 }, budget },
   { policy: { precision: { kind: "evict-only" }, score: { kind: "knorm" }, budget: { kind: "global" }, schedule: { kind: "every", tokens: 20 } }, budget },
+  { policy: { precision: { kind: "evict-only" }, score: { kind: "tova" }, markers: { count: 4 } }, budget },
 ];
 
 let gpu: Gpu;
