@@ -36,7 +36,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         let factor = exp(partials[at + D] - most);
         let add = factor * partials[at + c];
         let l = factor * partials[at + D + 1u];
-        if (isRaw) { raw += add; mass.x += l; } else { turned += add; mass.y += l; }
+        if (isRaw || isSparse(info.formats[f])) { raw += add; } else { turned += add; } // sparse ones are not rotated, but centred
+        if (isRaw) { mass.x += l; } else { mass.y += l; }
       }
     }
     coded[c] = turned / (mass.x + mass.y);

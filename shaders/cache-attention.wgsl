@@ -45,6 +45,7 @@ fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
     return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
   if (unit.kind == 2u) { return extraQuad(head, spot.slot, D / 2u + quad * 2u); }
+  if (isSparse(unit.format)) { return sparseQuad(unit.format, spot, quad); }
   let bits = unit.format.valueBits;
   let base = unit.format.keyWords * slots + spot.slot;
   if (bits == 16u) {
@@ -97,13 +98,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let unit = unitOf(head, group.y, sinks);
   let keyCoded = unit.kind == 1u && unit.format.keyBits != 16u;
   let klt = KLT && unit.kind == 1u && isKlt(unit.format);
-  let valueCoded = unit.kind == 1u && unit.format.valueBits != 16u;
+  let sparse = unit.kind == 1u && isSparse(unit.format);
+  let valueCoded = unit.kind == 1u && unit.format.valueBits != 16u && !sparse;
   for (var i = lane; i < GROUP * QUADS; i += WG) {
     let at = head * GROUP * D + 4u * i;
     q[i] = vec4f(rotated[at], rotated[at + 1u], rotated[at + 2u], rotated[at + 3u]) * inverseSqrt(f32(D));
   }
   workgroupBarrier();
-  if (keyCoded && !klt) { rotateQueries(head, lane); }
+  if (keyCoded && !klt && !sparse) { rotateQueries(head, lane); }
+  if (sparse) { centreQueries(head, lane); }
   if (klt) { turnQueries(unit.format, head, lane); }
 
   // 1. scores: lane = slot
@@ -113,12 +116,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let spot = spotOf(unit, s, sinks);
     var score = array<f32, GROUP>();
     if (klt) { score = kltScores(unit.format, spot); }
-    for (var quad = 0u; !klt && quad < info.headSize / 4u; quad++) {
+    if (sparse) { score = sparseScores(unit.format, spot); }
+    for (var quad = 0u; !klt && !sparse && quad < info.headSize / 4u; quad++) {
       let k = keyQuad(unit, spot, quad, head);
       for (var h = 0u; h < GROUP; h++) { score[h] += dot(q[h * QUADS + quad], k); }
     }
     var scale = vec2f(1.0, 0.0);
-    if (keyCoded) { scale = keyScale(unit.format, poolWord(spot.page, unit.format.keyScaleWord * unit.format.slots + spot.slot)); }
+    if (keyCoded && !sparse) { scale = keyScale(unit.format, poolWord(spot.page, unit.format.keyScaleWord * unit.format.slots + spot.slot)); }
     var bias = 0.0;
     if (unit.kind == 2u) { bias = bitcast<f32>(table[extraAt(head, spot.slot) + X_BIAS]); }
     for (var h = 0u; h < GROUP; h++) {

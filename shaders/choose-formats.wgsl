@@ -42,9 +42,9 @@ fn bestOption(slot: vec4u, lambda: f32) -> u32 {
       if (cost < least) { least = cost; option = f + 1u; }
     }
   }
-  if ((slot.y & 0x80000000u) != 0u) {                  // pinned: never dropped, floor k8v8 or the best there is
+  if ((slot.y & 0x80000000u) != 0u) {                  // pinned: never dropped, floor k8v8 or the best there is; never sparse
     var least = 0u;
-    while (least + 1u < limit && (info.formats[least].keyBits < 8u || info.formats[least].valueBits < 8u)) { least++; }
+    while (least + 1u < limit && (min(info.formats[least].keyBits, info.formats[least].valueBits) < 8u || isSparse(info.formats[least]))) { least++; }
     option = max(option, least + 1u);
   }
   return option;

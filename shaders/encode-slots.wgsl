@@ -52,6 +52,11 @@ fn scaleOf(bits: u32) -> vec2f {
     let scale = info.deviations * sqrt(variance) / half;
     return nearestHalf(vec2f(scale, mean - half * scale));
   }
+  return rangeOf(bits);
+}
+
+// Scale and zero of a grid from the smallest channel of x to the largest.
+fn rangeOf(bits: u32) -> vec2f {
   var least = x[0];
   var most = x[0];
   for (var c = 1u; c < info.headSize; c++) { least = min(least, x[c]); most = max(most, x[c]); }
@@ -106,15 +111,25 @@ fn loadKey(head: u32, f: Format, old: bool, oldFormat: Format, base: u32, stride
   let oldKlt = KLT && isKlt(oldFormat);
   var centred = true;
   if (!old || oldFormat.keyBits == 16u) { loadRaw(old, base, stride, head * D); }
+  else if (isSparse(oldFormat)) { loadSparse(base, stride, oldFormat.keyBits, keyScale(oldFormat, lifted[base + oldFormat.keyScaleWord * stride])); }
   else if (oldKlt) {
     loadKlt(base, stride, oldFormat);
     if (klt) { centred = false; } else { leaveBasis(head); }
   } else {
     loadCoded(base, stride, oldFormat.keyBits, keyScale(oldFormat, lifted[base + oldFormat.keyScaleWord * stride]));
-    if (klt) { rotate(); } else { centred = false; }
+    if (klt || isSparse(f)) { rotate(); } else { centred = false; }
   }
-  if (!centred) { return; }
+  if (!centred || isSparse(f)) { return; }
   if (klt) { enterBasis(head); } else { rotate(); }
+}
+
+// The same of a value, whose scales' word is given.
+fn loadValue(head: u32, f: Format, old: bool, oldFormat: Format, base: u32, stride: u32, scales: u32) {
+  var turned = false;
+  if (!old || oldFormat.valueBits == 16u) { loadRaw(old, base, stride, head * D + D / 2u); }
+  else if (isSparse(oldFormat)) { loadSparse(base, stride, oldFormat.valueBits, valueScale(oldFormat, scales)); }
+  else { loadCoded(base, stride, oldFormat.valueBits, valueScale(oldFormat, scales)); turned = true; }
+  if (turned == isSparse(f)) { rotate(); }
 }
 
 @compute @workgroup_size(WG)
@@ -151,21 +166,24 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     last = packMeta(step.firstPosition + candidate.x, abs(bitcast<f32>(candidate.y)));
   }
   put(place, f.words - 1u, last);
+  let stays = old && isSparse(oldFormat) && oldFormat.keyBits == f.keyBits; // codes of the channels that are kept
   var keyScales = vec2f(0.0);
   var valueScales = vec2f(0.0);
   if (f.keyBits == 16u) {
     for (var pair = 0u; pair < info.headSize / 2u; pair++) { if (old) { put(place, pair, lifted[keyBase + pair * stride]); } else { put(place, pair, source[keyBase + pair]); } }
   } else {
     loadKey(head, f, old, oldFormat, keyBase, stride);
-    if (KLT && isKlt(f)) { keyScales.x = encodeKlt(place, head, f); } else { keyScales = encode(place, 0u, f.keyBits); }
+    if (KLT && isKlt(f)) { keyScales.x = encodeKlt(place, head, f); }
+    else if (isSparse(f)) { keyScales = encodeSparse(place, 0u, f, f.keyBits, stays, lifted[keyBase + oldFormat.keyScaleWord * stride]); }
+    else { keyScales = encode(place, 0u, f.keyBits); }
   }
   let firstValue = f.keyWords;
   if (f.valueBits == 16u) {
     for (var pair = 0u; pair < info.headSize / 2u; pair++) { if (old) { put(place, firstValue + pair, lifted[valueBase + pair * stride]); } else { put(place, firstValue + pair, source[valueBase + pair]); } }
   } else {
-    if (!old || oldFormat.valueBits == 16u) { loadRaw(old, valueBase, stride, head * D + D / 2u); rotate(); }
-    else { loadCoded(valueBase, stride, oldFormat.valueBits, valueScale(oldFormat, lifted[keyBase + oldFormat.valueScaleWord * stride])); }
-    valueScales = encode(place, firstValue, f.valueBits);
+    let scales = lifted[keyBase + oldFormat.valueScaleWord * stride]; // where there is an old format
+    loadValue(head, f, old, oldFormat, valueBase, stride, scales);
+    if (isSparse(f)) { valueScales = encodeSparse(place, firstValue, f, f.valueBits, stays, scales); } else { valueScales = encode(place, firstValue, f.valueBits); }
   }
   if (f.keyBits < 4u && f.valueBits < 4u) { put(place, f.keyScaleWord, pack2x16float(vec2f(keyScales.x, valueScales.x))); return; }
   if (f.keyBits != 16u) { put(place, f.keyScaleWord, pack2x16float(keyScales)); }

@@ -12,12 +12,14 @@
 @group(0) @binding(8) var<storage, read_write> counts: array<u32>;     // (G)
 // lib/bases may follow
 
-// Energy of a coded vector: rotation keeps it.
-fn codedEnergy(page: u32, slot: u32, slots: u32, firstWord: u32, bits: u32, scale: vec2f) -> f32 {
+// Energy of a coded vector: rotation keeps it. Of a sparse one, that of its kept channels.
+fn codedEnergy(f: Format, page: u32, slot: u32, firstWord: u32, bits: u32, scale: vec2f) -> f32 {
   var sum = 0.0;
-  let base = page * info.pageWords + firstWord * slots + slot;
-  for (var w = 0u; w < codeWords(bits); w++) {
-    let word = lifted[base + w * slots];
+  var base = page * info.pageWords + firstWord * f.slots + slot;
+  var words = codeWords(bits);
+  if (isSparse(f)) { base += MASK_WORDS * f.slots; words = keptOf(f) * bits / 32u; }
+  for (var w = 0u; w < words; w++) {
+    let word = lifted[base + w * f.slots];
     for (var shift = 0u; shift < 32u; shift += 4u * bits) {
       let x = vec4f(scale.y) + scale.x * codes4(word, shift, bits);
       sum += dot(x, x);
@@ -90,9 +92,9 @@ fn existingEnergies(head: u32, format: Format, page: u32, slot: u32) -> vec2f {
   var energies: vec2f;
   if (format.keyBits == 16u) { energies.x = rawEnergy(base, format.slots, head * D); }
   else if (KLT && isKlt(format)) { energies.x = kltEnergy(head, page, slot, format); }
-  else { energies.x = codedEnergy(page, slot, format.slots, 0u, format.keyBits, keyScale(format, lifted[base + format.keyScaleWord * format.slots])); }
+  else { energies.x = codedEnergy(format, page, slot, 0u, format.keyBits, keyScale(format, lifted[base + format.keyScaleWord * format.slots])); }
   if (format.valueBits == 16u) { energies.y = rawEnergy(base + valueWord * format.slots, format.slots, head * D + D / 2u); }
-  else { energies.y = codedEnergy(page, slot, format.slots, valueWord, format.valueBits, valueScale(format, lifted[base + format.valueScaleWord * format.slots])); }
+  else { energies.y = codedEnergy(format, page, slot, valueWord, format.valueBits, valueScale(format, lifted[base + format.valueScaleWord * format.slots])); }
   return energies;
 }
 

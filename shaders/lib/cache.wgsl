@@ -9,8 +9,9 @@ struct Format {
   relativeValue: f32,
   threshold: f32,      // tiers: importance relative to uniform from which a slot gets this format
   bytes: f32,          // of a slot, its share of the page's left-over included
-  keyGroups: u32,      // calibrated keys: bits of the four groups of channels, a byte each, the first lowest; 0: keys in a Hadamard basis
-  keyWords: u32,       // of the key's codes, which come first; the value's follow
+  keyGroups: u32,      // calibrated keys: bits of the four groups of channels, a byte each, the first lowest; 0: keys in a Hadamard basis;
+                       // sparse slots: the top bit, and the channels kept of every vector
+  keyWords: u32,       // of the key's codes, which come first; the value's follow. A sparse vector's mask stands before its codes
   keyScaleWord: u32,   // where the scales stand, from the start of a slot
   valueScaleWord: u32,
 }
@@ -60,7 +61,10 @@ fn metaImportance(word: u32) -> f32 { return exp2(f32(word >> 20u) / 128.0 - 28.
 // Words of a vector's codes where all channels have the same bits.
 fn codeWords(bits: u32) -> u32 { return D * bits / 32u; }
 
-fn isKlt(f: Format) -> bool { return f.keyGroups != 0u; }
+fn isKlt(f: Format) -> bool { return f.keyGroups != 0u && f.keyGroups < 0x80000000u; }
+fn isSparse(f: Format) -> bool { return SPARSE && f.keyGroups >= 0x80000000u; }
+fn keptOf(f: Format) -> u32 { return f.keyGroups & 0xFFFFu; }
+const MASK_WORDS = (D + 31u) / 32u;
 fn groupBits(f: Format, group: u32) -> u32 { return (f.keyGroups >> (8u * group)) & 255u; }
 
 // Calibrated keys: distance of the even levels of a channel of variance 1 that has 4 or 2 bits; least error for a Gaussian.

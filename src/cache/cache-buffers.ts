@@ -11,7 +11,7 @@ import type { Policy } from "../policy/policy";
 import { basesView, type Codec } from "./bases";
 import { cacheInfo, INFO_BYTES } from "./cache-info";
 import { clearExtraRows, type ExtraRows } from "./extra-rows";
-import { relativeErrors } from "./formats";
+import { isFloor, relativeErrors } from "./formats";
 import { type Headroom, headroomOf, pagesAside } from "./headroom";
 import {
   type CacheShape,
@@ -104,6 +104,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const maxPages = Math.min(most, Math.ceil(Math.max(...pages) * policy.budget.slack));
   const group = config.heads / config.kvHeads;
   const unit = group > 8 ? UNIT / 2 : UNIT;
+  const sparse = policy.formats.some(({ basis }) => basis === "none");
   const meanStart = tableWords(shape, policy.formats.length, maxPages);
   const extraStart = meanStart + meanWords(shape);
   return {
@@ -122,7 +123,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     ringPlane: ringPlaneWords(shape, ringSlots),
     statisticsStride,
     units: Math.ceil(ringSlots / unit) + Math.ceil(extraRows / unit) + policy.formats.length + Math.ceil(request.tokens / unit),
-    geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes) },
+    geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes), sparse },
     tokens: request.tokens,
     owner: request.owner,
     errors,
@@ -145,7 +146,7 @@ function mostPages(policy: Policy, layout: PageLayout, shape: CacheShape, reques
 /** Pinned slots are never dropped, so every layer must have room for all of them at their floor. */
 function checkPinned(policy: Policy, layout: PageLayout, pages: readonly number[], shape: CacheShape, tokens: number): void {
   if (policy.mode === "static" || policy.pinned.length === 0) return;
-  const floor = policy.formats.findIndex((format) => format.keyBits >= 8 && format.valueBits >= 8);
+  const floor = policy.formats.findIndex(isFloor);
   const slots = layout.slotsPerPage[floor < 0 ? policy.formats.length - 1 : floor] ?? 1;
   const positions = Array.from({ length: tokens }, (_, position) => position).filter((position) =>
     policy.pinned.some(([start, end]) => position >= start && position < end),

@@ -2,12 +2,12 @@
 
 import type { Policy } from "../policy/policy";
 import type { CachePlan } from "./cache-buffers";
-import { FORMATS, type Format, keyWords, sharesScales, valueWords } from "./formats";
+import { type Format, keptChannels, keyWords, MOST_FORMATS, sharesScales, valueWords } from "./formats";
 
 /** Words of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and its numbers (a multiple of four words). */
 const FORMAT_WORDS = 12;
 const FIRST_FORMAT = 16;
-const FIRST_NUMBER = FIRST_FORMAT + FORMATS.length * FORMAT_WORDS;
+const FIRST_NUMBER = FIRST_FORMAT + MOST_FORMATS * FORMAT_WORDS;
 export const INFO_BYTES = (FIRST_NUMBER + 24) * 4;
 
 /** AGACC's s: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
@@ -43,10 +43,11 @@ export function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   return new Uint8Array(data.buffer);
 }
 
-/** Bits of a calibrated key's groups, a byte each; words of the key's codes; where the scales of key and value stand in a slot. */
+/** Bits of a calibrated key's groups, a byte each, or the channels that a sparse format keeps, the top bit set; words of the key's codes; where the scales of key and value stand in a slot. */
 function keyWordsOf(format: Format, headSize: number): number[] {
   const bits = format.basis === "klt" ? format.keyGroups.reduce<number>((word, group, index) => word | (group << (8 * index)), 0) : 0;
+  const kept = format.basis === "none" ? 2 ** 31 + keptChannels(format.kept, headSize) : 0;
   const codes = keyWords(format, headSize);
   const keyScale = codes + valueWords(format, headSize);
-  return [bits, codes, keyScale, keyScale + (format.keyBits === 16 || sharesScales(format) ? 0 : 1)];
+  return [bits + kept, codes, keyScale, keyScale + (format.keyBits === 16 || sharesScales(format) ? 0 : 1)];
 }

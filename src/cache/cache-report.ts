@@ -6,7 +6,7 @@ import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import type { CacheBuffers } from "./cache-buffers";
 import { markerSpans } from "./extra-rows";
-import { FORMATS } from "./formats";
+import { ALL_FORMATS } from "./formats";
 import type { KvCache } from "./kv-cache";
 import { TABLE_HEADER } from "./page-layout";
 
@@ -36,7 +36,7 @@ export async function readUsage(gpu: Gpu, cache: KvCache): Promise<CacheUsage> {
 /** Every kept position, by layer and kv head: reads all pages, a few MiB at a time. Sinks and ring count as k16v16. */
 export async function readMap(gpu: Gpu, cache: KvCache): Promise<CacheMap> {
   const { plan, policy } = cache;
-  const formats = FORMATS.map(({ name }) => name);
+  const formats = ALL_FORMATS.map(({ name }) => name);
   const layers = Array.from({ length: plan.shape.layers }, (_, layer) => {
     const raw = rawPositions(cache, layer).map((position) => ({ position, format: formats.indexOf("k16v16") }));
     return Array.from({ length: plan.shape.kvHeads }, () => [...raw]);

@@ -4,6 +4,7 @@ import shader from "../../shaders/cache-attention.wgsl?raw";
 import attentionUnits from "../../shaders/lib/attention-units.wgsl?raw";
 import extraRows from "../../shaders/lib/extra-rows.wgsl?raw";
 import kltAttention from "../../shaders/lib/klt-attention.wgsl?raw";
+import sparseAttention from "../../shaders/lib/sparse-attention.wgsl?raw";
 import stepLib from "../../shaders/lib/step.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -27,7 +28,7 @@ export interface CacheAttentionArgs {
 export function bindCacheAttention(gpu: Gpu, geometry: CacheGeometry, args: CacheAttentionArgs): { record(recorder: Recorder): void } {
   const spec = {
     name: "cache-attention",
-    code: [stepLib, extraRows, attentionUnits, shader, kltAttention],
+    code: [stepLib, extraRows, attentionUnits, shader, kltAttention, sparseAttention],
     bindings: ["uniform", "uniform", "read", "read", "read", "write"] as const,
     workgroup: 64,
   };

@@ -4,10 +4,12 @@ import basesLib from "../../shaders/lib/bases.wgsl?raw";
 import cacheLib from "../../shaders/lib/cache.wgsl?raw";
 import halfLib from "../../shaders/lib/half.wgsl?raw";
 import noBases from "../../shaders/lib/no-bases.wgsl?raw";
+import noSparse from "../../shaders/lib/no-sparse.wgsl?raw";
 import poolRead from "../../shaders/lib/pool-read.wgsl?raw";
 import poolRead3 from "../../shaders/lib/pool-read-3.wgsl?raw";
 import poolWrite from "../../shaders/lib/pool-write.wgsl?raw";
 import poolWrite3 from "../../shaders/lib/pool-write-3.wgsl?raw";
+import sparseLib from "../../shaders/lib/sparse.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { Binding, BufferView, Kernel } from "../gpu/kernel";
 
@@ -20,6 +22,8 @@ export interface CacheGeometry {
   readonly unit: number;
   /** Pages per segment where the pool has several; 0 for a single segment. */
   readonly segmentPages: number;
+  /** A format is sparse; without, kernels are compiled without what that needs. */
+  readonly sparse?: boolean;
 }
 
 /** Segments a shader can bind beside its other buffers: eight storage buffers a stage, four of them and the bases taken. */
@@ -70,7 +74,7 @@ export function bindCacheKernel(
   const own: Binding[] = [...spec.bindings, ...(bases ? (["read"] as const) : [])];
   const kernel = gpu.kernels.get({
     name: spec.name,
-    code: [halfLib, cacheLib, bases ? basesLib : noBases, ...spec.code, ...poolCode],
+    code: [halfLib, geometry.sparse ? sparseLib : noSparse, cacheLib, bases ? basesLib : noBases, ...spec.code, ...poolCode],
     bindings: [...own, ...poolBindings],
     literals: {
       D: geometry.headSize,

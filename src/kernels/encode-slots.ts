@@ -3,6 +3,7 @@
 import shader from "../../shaders/encode-slots.wgsl?raw";
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
 import kltEncode from "../../shaders/lib/klt-encode.wgsl?raw";
+import sparseEncode from "../../shaders/lib/sparse-encode.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
@@ -25,7 +26,7 @@ export interface EncodeSlotsArgs {
 export function bindEncodeSlots(gpu: Gpu, geometry: CacheGeometry, args: EncodeSlotsArgs): { record(recorder: Recorder, most: number): void } {
   const spec = {
     name: "encode-slots",
-    code: [compressStep, shader, kltEncode],
+    code: [compressStep, shader, kltEncode, sparseEncode],
     bindings: ["uniform", "uniform", "read", "read", "read", "read"] as const,
     workgroup: WORKGROUP,
   };

@@ -1,7 +1,7 @@
 // policy: the four choices, resolved: defaults filled in, everything checked once, here. Presets are in presets.ts.
 // Decides; never touches a buffer.
 
-import { FORMATS, type Format, formatByName } from "../cache/formats";
+import { ALL_FORMATS, FORMATS, type Format, formatByName, MOST_FORMATS } from "../cache/formats";
 import type { Budget, FormatName, MarkerKind, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
 import { AGACC_FORMATS, agaccTiers } from "./agacc";
@@ -127,9 +127,10 @@ function resolveFormats({ kind, format, formats }: PolicySpec["precision"], cali
   const names = formats ?? (format ? [format] : defaults[kind]);
   if (names.length === 0) throw bad("precision.formats", "none", "at least one format");
   for (const name of names)
-    if (!FORMATS.some((known) => known.name === name)) throw bad("precision.formats", name, FORMATS.map((known) => known.name).join(", "));
+    if (!ALL_FORMATS.some((known) => known.name === name)) throw bad("precision.formats", name, ALL_FORMATS.map((known) => known.name).join(", "));
   if (kind === "uniform" && names.length !== 1) throw bad("precision.formats", names.join(","), "one format for uniform precision");
-  const rank = (candidate: Format): number => -FORMATS.indexOf(candidate);
+  if (names.length > MOST_FORMATS) throw bad("precision.formats", `${names.length} formats`, `at most ${MOST_FORMATS}`);
+  const rank = (candidate: Format): number => -ALL_FORMATS.indexOf(candidate);
   return [...new Set(names)].map(formatByName).sort((a, b) => rank(a) - rank(b));
 }
 

@@ -160,7 +160,7 @@ function made({ shape, precision, budget, schedule: [kind, tokens], sinks, ring,
 /** Sinks and ring hold the very tokens, pinned ones stand at their floor, the report counts what is there. Returns the part that is kept. */
 async function checkSlots(bench: CacheBench, words: CacheWords): Promise<number> {
   const { policy, cache, truth } = bench;
-  const floor = policy.formats.findIndex(({ keyBits, valueBits }) => keyBits >= 8 && valueBits >= 8);
+  const floor = policy.formats.findIndex(({ basis, keyBits, valueBits }) => basis !== "none" && keyBits >= 8 && valueBits >= 8);
   let kept = 0;
   for (const [layer, heads] of truth.entries()) {
     expect(ringStartOf(words, layer)).toBe(cache.ringStart(layer));

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readCache, readMap, readUsage } from "../../src/cache/cache-report";
-import { FORMATS, slotWords } from "../../src/cache/formats";
+import { ALL_FORMATS, slotWords } from "../../src/cache/formats";
 import type { PolicySpec, PresetName } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import { expectClose, tolerances } from "../tolerances";
@@ -47,7 +47,7 @@ test.each(cases)("%s: every slot once, sorted, with its format; bytes by format;
     });
   });
   expect(map.tokens).toBe(tokens);
-  expect(map.formats).toEqual(FORMATS.map(({ name }) => name));
+  expect(map.formats).toEqual(ALL_FORMATS.map(({ name }) => name));
   expect(bytesByFormat).toEqual(expected);
   expect(slotsKept).toBe(kept);
   expect(slotsEvicted).toBe(2 * G * tokens - kept);

@@ -58,7 +58,7 @@ export function bestFormat(slot: Slot, price: number, rule: Rule): number {
     if (cost < least) [best, least] = [f, cost];
   }
   if (!slot.pinned) return best;
-  const floor = rule.formats.findIndex(({ keyBits, valueBits }) => keyBits >= 8 && valueBits >= 8);
+  const floor = rule.formats.findIndex(({ basis, keyBits, valueBits }) => basis !== "none" && keyBits >= 8 && valueBits >= 8);
   return Math.max(best, Math.min(limit, floor < 0 ? rule.formats.length - 1 : floor));
 }
 

@@ -82,6 +82,33 @@ function encodeDeviation(x: Numbers, bits: number, stored?: { readonly scale: nu
   return { codes: Uint8Array.from(x, (value) => (scale > 0 ? round(value) : 0)), scale, zero };
 }
 
+/** A vector of which some channels are stored: codes of those alone, in the channels' order. */
+export interface SparseCoded extends Coded {
+  readonly kept: readonly number[];
+}
+
+/**
+ * AGACC's pruning (2.4.2) of a centred vector that is not rotated: all but the `kept` largest channels become 0, of two alike the later stays. Codes are
+ * those on the grid of the whole vector, from its smallest channel to its largest.
+ */
+export function encodeSparse(x: Numbers, bits: number, kept: number, stored?: { readonly scale: number; readonly zero: number }): SparseCoded {
+  const all = encodeRange(x, bits, stored);
+  const order = Array.from(x, (value, c) => ({ size: Math.abs(value), c })).sort((a, b) => b.size - a.size || b.c - a.c);
+  const channels = order
+    .slice(0, kept)
+    .map(({ c }) => c)
+    .sort((a, b) => a - b);
+  return { ...all, codes: Uint8Array.from(channels, (c) => all.codes[c] ?? 0), kept: channels };
+}
+
+/** The vector that a sparse slot's codes stand for, of D channels. */
+export function decodeSparse(coded: SparseCoded, D: number): Float64Array {
+  const values = decode(coded);
+  const x = new Float64Array(D);
+  for (const [index, c] of coded.kept.entries()) x[c] = values[index] ?? Number.NaN;
+  return x;
+}
+
 /** The grid +-0.5, +-1.5 of 0.995 deviations, or at one bit the sign, with the scale that keeps the product with the vector itself. */
 function encodeUnbiased(x: Numbers, bits: number): Coded {
   const energy = dot(x, x);

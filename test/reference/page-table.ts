@@ -3,7 +3,7 @@
 import type { CachePlan } from "../../src/cache/cache-buffers";
 import type { Format } from "../../src/cache/formats";
 import type { Policy } from "../../src/policy/policy";
-import { type Coded, decode, decodeKlt, type Folded, fromHalf, hadamard, times } from "./codec";
+import { type Coded, decode, decodeKlt, decodeSparse, type Folded, fromHalf, hadamard, type SparseCoded, times } from "./codec";
 
 /** The words of a cache's buffers. */
 export interface CacheWords {
@@ -126,6 +126,7 @@ function readSlot(words: CacheWords, layer: number, head: number, formatIndex: n
   if (!format || page < 0) throw new Error(`No page for slot ${slot} of format ${formatIndex}.`);
   const { valueBits } = format;
   const D = plan.shape.headSize;
+  if (format.basis === "none") return readSparse(words, layer, head, formatIndex, page, slot);
   const slots = plan.layout.slotsPerPage[formatIndex] ?? 1;
   const count = plan.layout.slotWords[formatIndex] ?? 1;
   const raw = Array.from({ length: count }, (_, word) => pool[page * plan.layout.pageWords + word * slots + slot] ?? 0);
@@ -158,6 +159,39 @@ function readSlot(words: CacheWords, layer: number, head: number, formatIndex: n
     get value() {
       return valueBits === 16 ? pairs(valuePart, 0, 1, D / 2) : restore(valueCoded, valueMean);
     },
+  };
+}
+
+/** Key, then value: a mask of one bit a channel, then the codes of the channels whose bits are set; then a word of scale and zero each. */
+function readSparse(words: CacheWords, layer: number, head: number, formatIndex: number, page: number, slot: number): StoredSlot {
+  const { plan, policy, pool } = words;
+  const format = policy.formats[formatIndex];
+  if (format?.basis !== "none") throw new Error(`Format ${formatIndex} is not sparse.`);
+  const D = plan.shape.headSize;
+  const slots = plan.layout.slotsPerPage[formatIndex] ?? 1;
+  const raw = Array.from({ length: plan.layout.slotWords[formatIndex] ?? 1 }, (_, word) => pool[page * plan.layout.pageWords + word * slots + slot] ?? 0);
+  const meta = raw.pop() ?? 0;
+  const [mask, channels] = [D / 32, D * format.kept];
+  const part = (at: number, bits: number, scaleWord: number): SparseCoded => {
+    const kept = Array.from({ length: D }, (_, c) => c).filter((c) => ((raw[at + Math.floor(c / 32)] ?? 0) >>> (c % 32)) & 1);
+    if (kept.length !== channels) throw new Error(`${kept.length} channels under a mask of ${channels}.`);
+    const coded = codedPart(raw.slice(at + mask), Array<number>(channels).fill(bits), scaleWord);
+    return { ...coded, kept };
+  };
+  const value = mask + (channels * format.keyBits) / 32;
+  const end = value + mask + (channels * format.valueBits) / 32;
+  const [keyCoded, valueCoded] = [part(0, format.keyBits, raw[end] ?? 0), part(value, format.valueBits, raw[end + 1] ?? 0)];
+  const means = meansOf(words, layer, head);
+  const restored = (coded: SparseCoded, mean: Float64Array): Float64Array => decodeSparse(coded, D).map((x, c) => x + (mean[c] ?? Number.NaN));
+  return {
+    position: meta & 0xfffff,
+    format: formatIndex,
+    importance: 2 ** ((meta >>> 20) / 128 - 28),
+    raw,
+    keyCoded,
+    valueCoded,
+    key: restored(keyCoded, means[0]),
+    value: restored(valueCoded, means[1]),
   };
 }
 
