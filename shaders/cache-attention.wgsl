@@ -10,10 +10,7 @@
 @group(0) @binding(5) var<storage, read_write> partials: array<f32>; // (H, units, D + 2): o, m, l
 // lib/bases may follow, then the pool at POOL
 
-const QUADS = D / 4u;
 const LANES_PER_SLOT = WG / QUADS;                                   // slots whose values are added at once
-var<workgroup> q: array<vec4f, GROUP * QUADS>;                       // over sqrt(D); rotated where keys are coded
-var<workgroup> sums: array<vec2f, GROUP>;                            // of a rotated query's channels (codes' zero multiplies it), and q . mean key
 var<workgroup> weight: array<f32, GROUP * UNIT>;                     // scores, then probabilities times the value's scale
 var<workgroup> extreme: array<f32, GROUP * WG>;
 var<workgroup> total: array<vec2f, GROUP * WG>;                      // l, and the sum of p * zero
@@ -25,17 +22,12 @@ fn extraQuad(head: u32, row: u32, word: u32) -> vec4f {
 }
 
 fn keyQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
-  let slots = unit.format.slots;
   if (unit.kind == 0u) {
     let at = (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
     return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
   if (unit.kind == 2u) { return extraQuad(head, spot.slot, quad * 2u); }
-  let bits = unit.format.keyBits;
-  if (bits == 16u) {
-    return vec4f(unpack2x16float(poolWord(spot.page, quad * 2u * slots + spot.slot)), unpack2x16float(poolWord(spot.page, (quad * 2u + 1u) * slots + spot.slot)));
-  }
-  return codes4(poolWord(spot.page, (quad * bits / 8u) * slots + spot.slot), (quad * 4u * bits) % 32u, bits);
+  return pageKeyQuad(unit.format, spot, quad);
 }
 
 fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
@@ -54,43 +46,6 @@ fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
   return codes4(poolWord(spot.page, base + (quad * bits / 8u) * slots), (quad * 4u * bits) % 32u, bits);
 }
 
-fn meanQuad(head: u32, quad: u32) -> vec4f {
-  let at = info.meanStart + head * D + 2u * quad;
-  return vec4f(unpack2x16float(table[at]), unpack2x16float(table[at + 1u]));
-}
-
-// q becomes H q, with the sums that go with it. Channels of H x add up to sqrt(BLOCK) times the first channel of each block of x.
-// Loops are bounded by a uniform where unrolled ones would take compilers seconds.
-fn rotateQueries(head: u32, lane: u32) {
-  let block = (info.headSize & (0u - info.headSize)) / 4u;           // quads
-  if (lane < GROUP) {
-    var both = vec2f(0.0);
-    for (var i = 0u; i < info.headSize / 4u; i++) {
-      let x = q[lane * QUADS + i];
-      both.y += dot(x, meanQuad(head, i));
-      if (i % block == 0u) { both.x += x.x * sqrt(f32(BLOCK)); }
-    }
-    sums[lane] = both;
-  }
-  workgroupBarrier();
-  for (var i = lane; i < GROUP * QUADS; i += WG) {
-    let x = q[i] * inverseSqrt(f32(BLOCK));
-    let y = vec4f(x.x + x.y, x.x - x.y, x.z + x.w, x.z - x.w);
-    q[i] = vec4f(y.xy + y.zw, y.xy - y.zw);
-  }
-  for (var half = 1u; half < block; half *= 2u) {
-    workgroupBarrier();
-    for (var i = lane; i < GROUP * QUADS / 2u; i += WG) {
-      let a = (i / half) * 2u * half + i % half;
-      let u = q[a];
-      let v = q[a + half];
-      q[a] = u + v;
-      q[a + half] = u - v;
-    }
-  }
-  workgroupBarrier();
-}
-
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x;
@@ -100,14 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let klt = KLT && unit.kind == 1u && isKlt(unit.format);
   let sparse = unit.kind == 1u && isSparse(unit.format);
   let valueCoded = unit.kind == 1u && unit.format.valueBits != 16u && !sparse;
-  for (var i = lane; i < GROUP * QUADS; i += WG) {
-    let at = head * GROUP * D + 4u * i;
-    q[i] = vec4f(rotated[at], rotated[at + 1u], rotated[at + 2u], rotated[at + 3u]) * inverseSqrt(f32(D));
-  }
-  workgroupBarrier();
-  if (keyCoded && !klt && !sparse) { rotateQueries(head, lane); }
-  if (sparse) { centreQueries(head, lane); }
-  if (klt) { turnQueries(unit.format, head, lane); }
+  loadQueries(unit, head, lane);
 
   // 1. scores: lane = slot
   var most: array<f32, GROUP>;

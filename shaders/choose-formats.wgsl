@@ -18,6 +18,7 @@ var<workgroup> high: array<u32, G>;                   // bits of one that fits
 var<workgroup> safe: array<u32, G>;                   // bits of the head's own threshold under its safeguard
 var<workgroup> pages: array<u32, G>;
 var<workgroup> quota: array<u32, G>;
+var<workgroup> holding: u32;                          // 1: held slots are not demoted
 var<workgroup> before: array<u32, OPTIONS * WG>;      // slots of each option in the lanes before
 
 // The cheapest option at this price of a byte (tiers: of a unit of importance). A slot never gets more bits than it has.
@@ -34,7 +35,7 @@ fn bestOption(slot: vec4u, lambda: f32) -> u32 {
     }
   } else {
     let noise = bitcast<f32>(slot.z);
-    let damage = bitcast<f32>(slot.w);
+    let damage = abs(bitcast<f32>(slot.w));
     var least = damage;
     for (var f = 0u; f < limit; f++) {
       let format = info.formats[f];
@@ -42,6 +43,7 @@ fn bestOption(slot: vec4u, lambda: f32) -> u32 {
       if (cost < least) { least = cost; option = f + 1u; }
     }
   }
+  if (holding == 1u && (slot.w & HELD) != 0u) { option = limit; }
   if ((slot.y & 0x80000000u) != 0u) {                  // pinned: never dropped, floor k8v8 or the best there is; never sparse
     var least = 0u;
     while (least + 1u < limit && (min(info.formats[least].keyBits, info.formats[least].valueBits) < 8u || isSparse(info.formats[least]))) { least++; }
@@ -123,44 +125,21 @@ fn rank(lane: u32) {
   }
 }
 
-// Gives back the layer's pages and takes new ones, list by list (rebuild), or takes what the longer lists lack.
-fn takePages(lane: u32) {
-  let lists = T_HEADER + G * info.numFormats;
-  let first = lists + G * info.numFormats;
-  let capacity = free[2];
-  let used = table[T_USED];
-  var head = free[0];
-  var tail = free[1];
-  storageBarrier();
-  workgroupBarrier();
-  if (step.rebuild == 1u) {
-    for (var i = lane; i < used; i += WG) { free[4u + (tail + i) % capacity] = table[first + i]; }
-    tail += used;
-  }
-  storageBarrier();
-  workgroupBarrier();
-  var taken = 0u;
-  for (var list = 0u; list < G * info.numFormats; list++) {
-    let slots = info.formats[list % info.numFormats].slots;
-    let want = (table[T_HEADER + list] + slots - 1u) / slots;
-    var have = 0u;
-    var start = taken;
-    if (step.rebuild == 0u) {
-      start = list * (info.maxPages / G);
-      have = table[lists + list];                      // here: pages the list has; static tables derive their starts
-    }
-    for (var i = have + lane; i < want; i += WG) { table[first + start + i] = free[4u + (head + taken + i - have) % capacity]; }
-    taken += want - have;
-    workgroupBarrier();
-    if (lane == 0u) { table[lists + list] = select(start, want, step.rebuild == 0u); }
-  }
+// Held slots keep their formats if they and the pinned ones fit as they are, which is tried at a price that nothing else bears; else they are judged
+// like the others.
+fn holdWhatFits(lane: u32, budget: u32) {
+  if (info.holds == 0u || step.judged == 0u) { return; }
+  if (lane == 0u) { holding = 1u; }
+  countPages(lane, HIGH);
   if (lane == 0u) {
-    if (taken > tail - head) { free[3] = 1u; }
-    free[0] = head + taken;
-    free[1] = tail;
-    table[T_USED] = select(used + taken, taken, step.rebuild == 1u);
-    table[T_RING] = step.firstPosition + step.numNew;
+    var all = 0u;
+    for (var head = 0u; head < info.kvHeads; head++) {
+      all += pages[head];
+      if (info.perHead == 1u && pages[head] > budget / G) { holding = 0u; }
+    }
+    if (all > budget) { holding = 0u; }
   }
+  workgroupBarrier();
 }
 
 @compute @workgroup_size(WG)
@@ -168,6 +147,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   for (var head = lane; head < G; head += WG) { safe[head] = INFINITE; }
   reset(lane);
   let budget = table[T_BUDGET];
+  holdWhatFits(lane, budget);
   // First every head for itself under its safeguard; then the heads together, or each under its part; then what the heads' last pages
   // have left over is filled: a head's own lambda falls, by three octaves at most, as long as that takes no page more.
   for (var turn = 0u; turn < 3u && info.mode != 0u && step.judged == 1u; turn++) {

@@ -41,6 +41,15 @@ fn kltChannel(f: Format, base: u32, channel: u32) -> f32 {
   return unpack2x16float(lifted[base + f.keyScaleWord * f.slots]).x * groupStep(bits) * (code - middle(bits));
 }
 
+// A channel of a sparse vector less its mean, which is not rotated.
+fn sparseChannel(base: u32, stride: u32, bits: u32, scale: vec2f, channel: u32) -> f32 {
+  let mask = lifted[base + (channel / 32u) * stride];
+  if (((mask >> (channel % 32u)) & 1u) == 0u) { return 0.0; }
+  var kept = countOneBits(mask & ((1u << (channel % 32u)) - 1u));
+  for (var w = 0u; w < channel / 32u; w++) { kept += countOneBits(lifted[base + w * stride]); }
+  return scale.y + scale.x * codeAt(base, stride, 32u * MASK_WORDS + kept * bits, bits);
+}
+
 fn addSlot(sums: ptr<function, Sums>, head: u32, place: u32, w: f32, channel: u32) {
   if (!isInPages(place)) {
     let at = (head * step.capacity + sourceRow(step, place)) * (D / 2u) + channel / 2u;
@@ -51,6 +60,11 @@ fn addSlot(sums: ptr<function, Sums>, head: u32, place: u32, w: f32, channel: u3
   let f = info.formats[formatOf(place)];
   let base = pageOf(place) * info.pageWords + slotOf(place);
   let valueBase = base + f.keyWords * f.slots;
+  if (isSparse(f)) {
+    (*sums).rawKey += w * sparseChannel(base, f.slots, f.keyBits, keyScale(f, lifted[base + f.keyScaleWord * f.slots]), channel);
+    (*sums).rawValue += w * sparseChannel(valueBase, f.slots, f.valueBits, valueScale(f, lifted[base + f.valueScaleWord * f.slots]), channel);
+    return;
+  }
   if (f.keyBits == 16u) { (*sums).rawKey += w * halfAt(lifted[base + (channel / 2u) * f.slots], channel); }
   else if (KLT && isKlt(f)) { (*sums).kltKey += w * kltChannel(f, base, channel); }
   else {

@@ -68,15 +68,10 @@ fn isPinned(position: u32) -> bool {
   return false;
 }
 
-// What a token gets for being recent: half as much every so many tokens, over all tokens info.recency. It fades, so it is not stored.
-fn recentMass(position: u32) -> f32 {
-  return info.recency * (1.0 - exp2(-1.0 / info.recencySpan)) * exp2(-f32(step.now - position) / info.recencySpan);
-}
-
 fn candidate(place: u32, head: u32, position: u32, importance: f32, energies: vec2f) -> vec4u {
   let p = max(importance, 1e-30);
   let sign = select(0u, 0x80000000u, isPinned(position));
-  return vec4u(place, bitcast<u32>(p) | sign, bitcast<u32>(energies.x * queryEnergy[head] / f32(D * D)), bitcast<u32>(pow(p + recentMass(position), info.power) * energies.y));
+  return vec4u(place, bitcast<u32>(p) | sign, bitcast<u32>(energies.x * queryEnergy[head] / f32(D * D)), bitcast<u32>(pow(p + recentMass(step, position), info.power) * energies.y));
 }
 
 // Energies of the centred key and value of the j-th incoming slot.
@@ -131,4 +126,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let slot = index % format.slots;
   let word = lifted[page * info.pageWords + slot + (format.words - 1u) * format.slots];
   candidates[at] = candidate(placeInPages(f, page, slot), head, metaPosition(word), metaImportance(word), existingEnergies(head, format, page, slot));
+  if (metaHeld(word)) { candidates[at].w |= HELD; }
 }

@@ -123,6 +123,12 @@ export interface PolicySpec {
    * pages could run out, down to 7/8 of them, "prefill" judges the prompt alone, within what the new tokens leave of the budget. Uniform precision ignores it.
    */
   readonly schedule?: { readonly kind: "ring" | "every" | "budget" | "prefill"; readonly tokens?: number };
+  /**
+   * Judge slots by what tokens decoded later look at, too (AGACC 2.6): every `every` tokens importance becomes decay x what slots received from the last
+   * `window` tokens + (1 - decay) x what it was. A slot whose importance rises to `rise` times what it was keeps its format until it falls. Defaults 64,
+   * `every`, .5, 2. Not for uniform precision.
+   */
+  readonly reevaluate?: { readonly every?: number; readonly window?: number; readonly decay?: number; readonly rise?: number };
   /** Tokens of the ring: the newest half of them at least is in 16 bits. */
   readonly ring?: number;
   readonly sinks?: number;

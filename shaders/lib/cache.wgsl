@@ -41,6 +41,7 @@ struct CacheInfo {
   markers: u32,
   extraStart: u32,     // words from a layer's table to its extra rows, (G, extras) of EXTRA_WORDS (lib/extra-rows)
   plainMarkers: u32,   // 1: markers say nothing of what they stand for
+  holds: u32,          // 1: importance is re-evaluated while decoding, and slots that it holds are not demoted
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.
@@ -50,12 +51,14 @@ const T_LAYER = 2u;
 const T_RING = 3u;     // position of the oldest token in the ring; nothing below the sinks' number
 const T_HEADER = 4u;
 
-// A slot's last word: position in 20 bits, importance in 12 (log2, 1/128 octave, from 2^-28).
+// A slot's last word: position in 19 bits; one bit for slots that are held (reevaluate); importance in 12 (log2, 1/128 octave, from 2^-28).
 fn packMeta(position: u32, importance: f32) -> u32 {
   let level = clamp((log2(max(importance, 1e-30)) + 28.0) * 128.0, 0.0, 4095.0);
   return position | (u32(level + 0.5) << 20u);
 }
-fn metaPosition(word: u32) -> u32 { return word & 0xFFFFFu; }
+fn metaPosition(word: u32) -> u32 { return word & 0x7FFFFu; }
+fn metaHeld(word: u32) -> bool { return (word & META_HELD) != 0u; }
+const META_HELD = 0x80000u;
 fn metaImportance(word: u32) -> f32 { return exp2(f32(word >> 20u) / 128.0 - 28.0); }
 
 // Words of a vector's codes where all channels have the same bits.

@@ -8,6 +8,7 @@ import type { CacheGeometry } from "../kernels/cache-kernel";
 import { MOST_SEGMENTS } from "../kernels/cache-kernel";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
+import { checkWindow } from "../policy/reevaluation";
 import { basesView, type Codec } from "./bases";
 import { cacheInfo, INFO_BYTES } from "./cache-info";
 import { clearExtraRows, type ExtraRows } from "./extra-rows";
@@ -25,6 +26,7 @@ import {
   ringPlaneWords,
   tableWords,
 } from "./page-layout";
+import { trackerBytes } from "./tracker";
 
 export interface CacheRequest {
   /** Tokens the cache must take at most: prompt and new ones. */
@@ -59,6 +61,7 @@ export interface CachePlan {
   readonly extras: ExtraRows;
   readonly extraStart: number; // words from a layer's table to its extra rows
   readonly statisticsStride: number; // bytes
+  readonly statisticsBytes: number; // of all layers, and of what slots in pages received (tracker)
   readonly units: number;
   readonly geometry: CacheGeometry;
   readonly tokens: number;
@@ -83,9 +86,17 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const full = request.tokens * fullBytesPerToken(shape);
   const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
+  checkWindow(policy, request.tokens);
+  const tracked = trackerBytes(policy, shape, request.tokens);
   const extras = { markers: policy.markers.count, guests: policy.guests };
   const extraRows = extras.markers + extras.guests;
-  const fixed = { numFormats: policy.formats.length, slack: policy.budget.slack, ringSlots, extraRows, statisticsBytes: statisticsStride * shape.layers };
+  const fixed = {
+    numFormats: policy.formats.length,
+    slack: policy.budget.slack,
+    ringSlots,
+    extraRows,
+    statisticsBytes: statisticsStride * shape.layers + tracked,
+  };
   const aside = (candidate: PageLayout): number => pagesAside(policy, candidate, shape, request);
   const affordable = (candidate: PageLayout): boolean =>
     request.budgetBytes === undefined ||
@@ -122,6 +133,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     extraStart,
     ringPlane: ringPlaneWords(shape, ringSlots),
     statisticsStride,
+    statisticsBytes: fixed.statisticsBytes,
     units: Math.ceil(ringSlots / unit) + Math.ceil(extraRows / unit) + policy.formats.length + Math.ceil(request.tokens / unit),
     geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes), sparse },
     tokens: request.tokens,
@@ -200,7 +212,7 @@ export class CacheBuffers {
   readonly tables: GPUBuffer; // (L, tableStride) u32: a layer's table, its means from meanStart on, (G, 2, D/2) f16 pairs, its extra rows from extraStart on
   readonly free: GPUBuffer; // head, tail, capacity, error, page ids
   readonly ring: GPUBuffer; // (L, 2, ringPlane) u32: keys and values, (G, ringSlots, D/2) f16 pairs
-  readonly statistics: GPUBuffer; // (L, statisticsStride bytes)
+  readonly statistics: GPUBuffer; // (L, statisticsStride bytes), then the tracker's planes
   readonly info: GPUBuffer; // CacheInfo
   readonly units: GPUBuffer; // vec4u
   readonly partials: GPUBuffer; // (H, units, D + 2) f32
@@ -228,7 +240,7 @@ export class CacheBuffers {
     this.tables = make("tables", shape.layers * plan.tableStride * 4, "kv");
     this.free = make("free", (4 + total) * 4, "kv");
     this.ring = make("ring", shape.layers * 2 * plan.ringPlane * 4, "kv");
-    this.statistics = make("statistics", shape.layers * plan.statisticsStride, "kv");
+    this.statistics = make("statistics", plan.statisticsBytes, "kv");
     this.info = make("info", INFO_BYTES, "scratch", uniform);
     this.units = make("units", 16, "scratch", uniform);
     this.partials = make("partials", config.heads * plan.units * (shape.headSize + 2) * 4, "scratch");

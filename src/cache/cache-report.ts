@@ -70,8 +70,8 @@ export async function readMap(gpu: Gpu, cache: KvCache): Promise<CacheMap> {
   };
 }
 
-/** The position's 20 bits in a slot's last word: shaders/lib/cache.wgsl. */
-const POSITION_MASK = 0xfffff;
+/** The position's 19 bits in a slot's last word: shaders/lib/cache.wgsl. */
+const POSITION_MASK = 0x7ffff;
 
 /** Bytes of pages that are read at once. */
 const READ_BYTES = 4 << 20;

@@ -12,6 +12,7 @@ import { bindLiftPages } from "../kernels/lift-pages";
 import { bindPlaceMarkers } from "../kernels/place-markers";
 import { bindSlotMeans } from "../kernels/slot-means";
 import type { CacheBuffers } from "./cache-buffers";
+import type { Tracker } from "./tracker";
 
 /** Where slots come from. */
 export interface SlotSource {
@@ -49,6 +50,7 @@ interface LayerOps {
   readonly means: ReturnType<typeof bindSlotMeans>;
   readonly lift: ReturnType<typeof bindLiftPages>;
   readonly gather: ReturnType<typeof bindGatherSlots>;
+  readonly reevaluate?: Op | undefined;
   readonly choose: ReturnType<typeof bindChooseFormats>;
   readonly encode: ReturnType<typeof bindEncodeSlots>;
   /** What is dropped joins them; none where there are no rows for them. */
@@ -77,6 +79,7 @@ export class Compressor {
     private readonly numCandidates: number,
     private readonly existing: "none" | "stay" | "judged",
     role: "scratch" | "staging",
+    private readonly tracker?: Tracker | undefined,
   ) {
     const { plan } = buffers;
     const heads = plan.shape.kvHeads;
@@ -102,12 +105,16 @@ export class Compressor {
     this.#layers[layer]?.means.record(recorder);
   }
 
-  /** @param most candidates a head can have at most */
-  record(recorder: Recorder, layer: number, most: number): void {
+  /**
+   * @param most candidates a head can have at most
+   * @param reevaluated importance of slots in pages is recalculated from what they received since
+   */
+  record(recorder: Recorder, layer: number, most: number, reevaluated = false): void {
     const ops = this.#layers[layer];
     if (!ops) return;
     if (this.existing === "judged") ops.lift.record(recorder);
     ops.gather.record(recorder, most);
+    if (reevaluated) ops.reevaluate?.record(recorder);
     ops.choose.record(recorder);
     ops.encode.record(recorder, most);
     for (const op of ops.markers) op.record(recorder);
@@ -144,6 +151,7 @@ export class Compressor {
         queryEnergy: source.importance?.queryEnergy(layer) ?? this.#blank,
         counts: this.#counts,
       }),
+      reevaluate: this.tracker?.bindReevaluation({ ...shared, counts: this.#counts }),
       choose: bindChooseFormats(gpu, geometry, { ...shared, counts: this.#counts, free: buffers.free }),
       encode: bindEncodeSlots(gpu, geometry, { ...shared, pool: buffers.pool }),
       markers:

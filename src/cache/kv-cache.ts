@@ -16,6 +16,7 @@ import { CacheBuffers, type CachePlan, pagesForAll } from "./cache-buffers";
 import { Compressor, type SlotSource } from "./compressor";
 import { LayerPages } from "./layer-pages";
 import { RingSchedule, type RingState, type RingTurn } from "./ring-schedule";
+import { Tracker } from "./tracker";
 
 /** Where a prompt's keys and values of one layer stand: (2, G, capacity, D/2) u32, f16 pairs. */
 export interface PromptStaging {
@@ -79,6 +80,8 @@ export class KvCache {
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
   #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0, judged: true };
   #promptRows = 0;
+  readonly #tracker: Tracker | undefined;
+  #reevaluates = false;
   #tokens = 0;
   #begun = 0;
 
@@ -95,6 +98,7 @@ export class KvCache {
     const unjudged = plan.headroom.map(({ tokens }) => tokens);
     this.#schedule = new RingSchedule(plan.shape.layers, policy.sinks, policy.ring, unjudged);
     this.#attention = this.#bindLayers();
+    if (policy.reevaluate) this.#tracker = new Tracker(gpu, this.buffers, policy.reevaluate, policy.ring, decode);
   }
 
   /** Tokens seen so far. */
@@ -168,7 +172,7 @@ export class KvCache {
   /** Binds the compression of the ring: once, before the first advance(). After the prompt's staging is freed, whose room its scratch then takes. */
   beginDecoding(): void {
     const existing = this.policy.mode === "static" ? "stay" : "judged";
-    this.#ring ??= new Compressor(this.gpu, this.buffers, this.#ringSource(), this.#mostCandidates(), existing, "scratch");
+    this.#ring ??= new Compressor(this.gpu, this.buffers, this.#ringSource(), this.#mostCandidates(), existing, "scratch", this.#tracker);
   }
 
   /**
@@ -187,6 +191,7 @@ export class KvCache {
       const { count, firstPosition, held, judged } = turn;
       this.#growTo(position);
       this.#ringScores?.prepare?.(position, held);
+      this.#reevaluates = this.#tracker?.prepare(position, this.#schedule.turns) ?? false;
       this.#requireRing().write({ count, firstPosition, firstRow: firstPosition % policy.ring, meanRows: held, now: position, judged });
     }
     this.#tokens++;
@@ -201,17 +206,18 @@ export class KvCache {
     for (const layer of layers) {
       if (needsMeans) ring.recordMeans(recorder, layer);
       this.#ringScores?.record?.(recorder, layer);
-      ring.record(recorder, layer, most);
+      ring.record(recorder, layer, most, this.#reevaluates);
     }
   }
 
-  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; one more where its queries are observed or what the ring receives is counted. */
+  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; one more where its queries are observed, what the ring receives is counted, or what slots in pages do. */
   recordAttention(recorder: Recorder, layer: number): void {
     const ops = this.#attention[layer];
     if ((this.#tokens + layer) % OBSERVED === 0) this.#ringScores?.observe?.(recorder, layer);
     ops?.attend.record(recorder);
     ops?.merge.record(recorder);
     this.#ringScores?.attended?.(recorder, layer);
+    this.#tracker?.record(recorder, layer, this.#tokens - 1);
   }
 
   /** Tokens that may run ahead of what is sure to stay, so that rewind() can take them back. */
@@ -243,7 +249,7 @@ export class KvCache {
     if (this.buffers.growAs(segments)) this.#bindPool();
     this.#schedule.restore(ring);
     this.#tokens = tokens;
-    this.#begin(begun);
+    this.#begin(begun, false);
     if (tokens > 0) this.beginDecoding();
   }
 
@@ -260,12 +266,14 @@ export class KvCache {
   dispose(): void {
     this.#freePrompt();
     this.#ring?.dispose();
+    this.#tracker?.dispose();
     this.buffers.dispose();
   }
 
-  #begin(position: number): void {
+  #begin(position: number, fresh = true): void {
     this.#begun = position;
     this.#ringScores?.begin?.(position);
+    this.#tracker?.begin(position, fresh);
   }
 
   /** Room in the pool for this many tokens: all there is from the start, but where it takes several segments. */
@@ -276,6 +284,7 @@ export class KvCache {
 
   #bindPool(): void {
     this.#attention = this.#bindLayers();
+    this.#tracker?.rebind();
     if (!this.#ring) return;
     this.#ring.dispose();
     this.#ring = undefined;

@@ -1,6 +1,7 @@
 // cache-attention: one query token over sinks, ring and pages; all query heads of a kv head at once, split over units of slots.
 
 import shader from "../../shaders/cache-attention.wgsl?raw";
+import attentionKeys from "../../shaders/lib/attention-keys.wgsl?raw";
 import attentionUnits from "../../shaders/lib/attention-units.wgsl?raw";
 import extraRows from "../../shaders/lib/extra-rows.wgsl?raw";
 import kltAttention from "../../shaders/lib/klt-attention.wgsl?raw";
@@ -28,7 +29,7 @@ export interface CacheAttentionArgs {
 export function bindCacheAttention(gpu: Gpu, geometry: CacheGeometry, args: CacheAttentionArgs): { record(recorder: Recorder): void } {
   const spec = {
     name: "cache-attention",
-    code: [stepLib, extraRows, attentionUnits, shader, kltAttention, sparseAttention],
+    code: [stepLib, extraRows, attentionUnits, attentionKeys, shader, kltAttention, sparseAttention],
     bindings: ["uniform", "uniform", "read", "read", "read", "write"] as const,
     workgroup: 64,
   };

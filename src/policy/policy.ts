@@ -9,6 +9,7 @@ import { type BudgetRule, resolveBudget } from "./budgets";
 import type { Calibration } from "./calibration";
 import { bad, whole, within } from "./checks";
 import { PRESET_NAMES, PRESETS } from "./presets";
+import { type Reevaluation, resolveReevaluation } from "./reevaluation";
 import { resolveSchedule, type ScheduleRule } from "./schedules";
 import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
 import type { ScoreOptions } from "./scorers/scorer";
@@ -35,6 +36,8 @@ export interface Policy {
   readonly quantizer: "range" | "deviation";
   /** When slots in pages are judged anew; static policies never do. */
   readonly schedule: ScheduleRule;
+  /** Importance follows what is decoded; absent: it stays as it was. */
+  readonly reevaluate?: Reevaluation;
   readonly ring: number;
   readonly sinks: number;
   readonly pinned: readonly (readonly [number, number])[];
@@ -93,6 +96,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     recencySpan: within("precision.recencySpan", spec.precision.recencySpan ?? RECENCY.span, 1, 1e6),
     quantizer: resolveQuantizer(spec, mode),
     schedule: resolveSchedule(spec.schedule),
+    ...(spec.reevaluate && { reevaluate: resolveReevaluation(spec.reevaluate, score) }),
     ring: whole("ring", spec.ring ?? (mode === "rate-distortion" && ratio < RING.below ? RING.small : RING.usual), 2, 1024),
     sinks: whole("sinks", spec.sinks ?? 4, 0, 64),
     pinned: resolvePinned(spec),

@@ -39,7 +39,7 @@ export function slotFormats(words: CacheWords): SlotFormats[][] {
       const head = heads[Math.floor(list / F)];
       for (let index = 0; index < length; index++) {
         const at = (pages[Math.floor(index / slots)] ?? Number.NaN) * pageWords + ((slotWords[format] ?? 1) - 1) * slots + (index % slots);
-        const position = (pool[at] ?? 0) & 0xfffff;
+        const position = (pool[at] ?? 0) & 0x7ffff;
         if (head?.has(position)) expect.fail(`position ${position} is in pages twice, layer ${layer}`);
         head?.set(position, format);
       }

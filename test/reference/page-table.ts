@@ -22,6 +22,8 @@ export interface StoredSlot {
   /** Index into the policy's formats, -1 for sinks and ring. */
   readonly format: number;
   readonly importance: number;
+  /** Its importance rose lately: it keeps its format. */
+  readonly held?: boolean;
   readonly key: Float64Array;
   readonly value: Float64Array;
   /** Its words as they stand, codes and scales, without position and importance. */
@@ -145,9 +147,10 @@ function readSlot(words: CacheWords, layer: number, head: number, formatIndex: n
   const keyCoded = codedPart(keyPart, keyBits, keyScale);
   const valueCoded = codedPart(valuePart, Array<number>(D).fill(valueBits), valueScale);
   return {
-    position: meta & 0xfffff,
+    position: meta & 0x7ffff,
     format: formatIndex,
     importance: 2 ** ((meta >>> 20) / 128 - 28),
+    held: ((meta >>> 19) & 1) === 1,
     raw,
     keyCoded,
     valueCoded,
@@ -184,9 +187,10 @@ function readSparse(words: CacheWords, layer: number, head: number, formatIndex:
   const means = meansOf(words, layer, head);
   const restored = (coded: SparseCoded, mean: Float64Array): Float64Array => decodeSparse(coded, D).map((x, c) => x + (mean[c] ?? Number.NaN));
   return {
-    position: meta & 0xfffff,
+    position: meta & 0x7ffff,
     format: formatIndex,
     importance: 2 ** ((meta >>> 20) / 128 - 28),
+    held: ((meta >>> 19) & 1) === 1,
     raw,
     keyCoded,
     valueCoded,

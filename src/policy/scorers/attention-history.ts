@@ -12,6 +12,7 @@ export const attentionHistory: Scorer = {
   source: "AGACC: Attention-Guided Adaptive KV Cache Compression, 2.2 to 2.5",
   defaults: { window: 512, block: 8 },
   ringAttention: "mean",
+  history: { shared: true, distance: true },
   prompt(view, options) {
     const { gpu, dims, params, importance, layer, tokens } = view;
     const { window, block } = options;

@@ -145,6 +145,8 @@ export interface Scorer {
   readonly ringAttention?: "mean" | "max";
   /** Needs RingView.outputGrams. */
   readonly projected?: boolean;
+  /** Importance is mean attention a query, over the heads of all layers (shared) or its own, over what distance earns or not: re-evaluation follows it. */
+  readonly history?: { readonly shared: boolean; readonly distance: boolean };
   /** Adds to the view what writes importance of a layer's prompt. */
   prompt(view: PromptView, options: ScoreOptions): void;
   /** What writes importance of a layer's ring, on the scale of the prompt's. */
