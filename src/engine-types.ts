@@ -109,6 +109,8 @@ export interface PolicySpec {
     readonly thresholds?: readonly number[];
     /** agacc: least and most bits, default [2, 8]. */
     readonly bits?: readonly [number, number];
+    /** agacc: slots of little importance lose their smaller channels, up to the part `most`, where that is at least `sparsity` (default .5); least bits 4 or 8. */
+    readonly prune?: { readonly most: number; readonly sparsity?: number };
     /** What sets the grid of 8 and 4 bits: the smallest and the largest channel (default), or mean and standard deviation (AGACC). */
     readonly quantizer?: "range" | "deviation";
     /** rate-distortion: damage of a logit's error that saturates, the power of importance, and the part of attention that goes to recent tokens, and the tokens over which it is halved. */

@@ -158,9 +158,16 @@ export const PRESETS = {
   },
   agacc: {
     title: "AGACC",
-    sentence: "Gives each token bits by what the tokens after it went on looking at, in a straight line, and drops the rest.",
+    sentence: "Gives each token bits and channels by what the tokens after it went on looking at, judged anew as the text goes on, and drops the rest.",
     source: "AGACC",
-    spec: { score: { kind: "attention-history" }, budget: { kind: "ada" }, precision: { kind: "agacc", quantizer: "deviation" } },
+    // Every section of the proposal, in its order: 2.2, 2.3 and 2.5; 2.4.1, with 2.4.2 from 4 bits on, as masks eat what 2 bits save; 2.4.3; 2.6.
+    spec: {
+      score: { kind: "attention-history" },
+      budget: { kind: "ada" },
+      precision: { kind: "agacc", quantizer: "deviation", bits: [4, 8], prune: { most: 0.9 } },
+      markers: { count: 4, kind: "plain" },
+      reevaluate: { every: 64 },
+    },
   },
   // The last 64 tokens, which the paper leaves alone, are SnapKV's window: first in rank, so in the better format. The paper's score is the group's best head.
   diffkv: {

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { PolicySpec } from "../../../src/engine-types";
 import { resolvePolicy } from "../../../src/policy/policy";
-import { agaccLinearBits, agaccTiers, EVICTED } from "../../reference/precision";
+import { checkWindow } from "../../../src/policy/reevaluation";
+import { agaccLinearBits, agaccTiers, EVICTED, pruningRate } from "../../reference/precision";
 
 /** Bits of an importance under a policy's thresholds, as choose-formats gives them; 0: dropped. */
 function bitsUnder(precision: PolicySpec["precision"], importance: number): number {
@@ -51,6 +52,36 @@ test("defaults: 2 to 8 bits; more only where asked for; other formats by the mea
   expect(mixed.thresholds).toEqual([0.1, 4, 6]);
 });
 
+test("pruning by hand: rate .9 (1 - I / low) of a low of 1, rounded down to a half or three quarters", () => {
+  const precision = { kind: "agacc", bits: [4, 8], thresholds: [0.05, 1, 10], prune: { most: 0.9 } } as const;
+  const { formats, thresholds } = resolvePolicy({ precision });
+  expect(formats.map(({ name }) => name)).toEqual(["k4v4-quarter", "k4v4-half", "k4v4", "k8v8"]);
+  // p = .75 where I = 1 - .75 / .9 = 1/6, p = .5 where I = 4/9.
+  expect(thresholds.map((value) => Math.round(1e6 * value) / 1e6)).toEqual([0.05, 0.166667, 0.444444, 10]);
+});
+
+test("pruning is the document's rate, rounded down to what a format leaves out", () => {
+  const unit = { min: 0.01, max: 1, noNaN: true };
+  fc.assert(
+    fc.property(
+      fc.double(unit),
+      fc.double({ min: 1e-3, max: 12, noNaN: true }),
+      fc.constantFrom(4, 8),
+      fc.constantFrom(0.5, 0.75),
+      (most, importance, least, sparsity) => {
+        const precision = { kind: "agacc", bits: [least, 8], thresholds: [1e-3, 2, 10], prune: { most, sparsity } } as const;
+        const { formats, thresholds } = resolvePolicy({ precision });
+        expect([...thresholds].sort((a, b) => a - b)).toEqual(thresholds);
+        const format = formats[thresholds.findLastIndex((threshold) => importance >= threshold)];
+        const left = format?.basis === "none" ? 1 - format.kept : 0;
+        const near = [importance * (1 - 1e-9), importance * (1 + 1e-9)].map((value) => pruningRate(value, 2, most));
+        const wanted = near.map((rate) => [0.75, 0.5].filter((part) => part >= sparsity).find((part) => rate >= part) ?? 0);
+        expect(wanted).toContain(left);
+      },
+    ),
+  );
+});
+
 test("the presets use the tiers' search, each with its own", () => {
   expect(resolvePolicy("agacc")).toMatchObject({ mode: "tiers", quantizer: "deviation", score: { kind: "attention-history" } });
   expect(resolvePolicy("diffkv")).toMatchObject({ mode: "tiers", quantizer: "range", thresholds: [0.02, 1], score: { kind: "snapkv", window: 64, pool: 1 } });
@@ -64,11 +95,37 @@ test.each<[string, unknown, string]>([
   ["an eviction threshold of zero", { kind: "agacc", thresholds: [0, 1, 3] }, "precision.thresholds"],
   ["one bit", { kind: "agacc", bits: [1, 8] }, "precision.bits"],
   ["bits out of order", { kind: "agacc", bits: [8, 4] }, "precision.bits"],
+  ["a pruning rate above 1", { kind: "agacc", bits: [4, 8], prune: { most: 1.1 } }, "precision.prune.most"],
+  ["a pruning rate below 0", { kind: "agacc", bits: [4, 8], prune: { most: -0.1 } }, "precision.prune.most"],
+  ["a sparsity that is no number", { kind: "agacc", bits: [4, 8], prune: { most: 0.9, sparsity: Number.NaN } }, "precision.prune.sparsity"],
+  ["pruned vectors of two bits", { kind: "agacc", prune: { most: 0.9 } }, "precision.prune"],
   ["bits as a number", { kind: "agacc", bits: 4 }, "precision.bits"],
   ["an unknown quantizer", { kind: "tiers", quantizer: "median" }, "precision.quantizer"],
   ["rate-distortion by errors of another quantizer", { kind: "rate-distortion", quantizer: "deviation" }, "precision.quantizer"],
 ])("%s: refused", (_, precision, field) => {
   expect(() => resolvePolicy({ precision } as PolicySpec)).toThrowError(
     expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field }) }),
+  );
+});
+
+test.each<[string, PolicySpec, string]>([
+  ["re-evaluation of what has no importance", { precision: { kind: "uniform" }, reevaluate: {} }, "reevaluate"],
+  ["never", { precision: { kind: "agacc" }, reevaluate: { every: 0 } }, "reevaluate.every"],
+  ["a window of nothing", { precision: { kind: "agacc" }, reevaluate: { window: 0 } }, "reevaluate.window"],
+  ["a window that is no whole number of periods", { precision: { kind: "agacc" }, reevaluate: { every: 32, window: 100 } }, "reevaluate.window"],
+  ["a window of too many periods", { precision: { kind: "agacc" }, reevaluate: { every: 32, window: 320 } }, "reevaluate.window"],
+  ["a decay above 1", { precision: { kind: "agacc" }, reevaluate: { decay: 2 } }, "reevaluate.decay"],
+  ["a rise that is a fall", { precision: { kind: "agacc" }, reevaluate: { rise: 0.5 } }, "reevaluate.rise"],
+  ["a field of no meaning", { precision: { kind: "agacc" }, reevaluate: { often: 1 } as PolicySpec["reevaluate"] & object }, "reevaluate"],
+])("%s: refused", (_, policy, field) => {
+  expect(() => resolvePolicy(policy)).toThrowError(expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field }) }));
+});
+
+test("a window longer than the request: refused", () => {
+  const policy = resolvePolicy({ precision: { kind: "agacc" }, reevaluate: { every: 300, window: 300 } });
+  expect(() => checkWindow(resolvePolicy("agacc"), 10)).not.toThrow(); // the default
+  expect(() => checkWindow(policy, 300)).not.toThrow();
+  expect(() => checkWindow(policy, 299)).toThrowError(
+    expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field: "reevaluate.window" }) }),
   );
 });
