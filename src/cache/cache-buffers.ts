@@ -8,7 +8,6 @@ import type { CacheGeometry } from "../kernels/cache-kernel";
 import { MOST_SEGMENTS } from "../kernels/cache-kernel";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
-import { checkWindow } from "../policy/reevaluation";
 import { basesView, type Codec } from "./bases";
 import { cacheInfo, INFO_BYTES } from "./cache-info";
 import { clearExtraRows, type ExtraRows } from "./extra-rows";
@@ -86,7 +85,6 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const full = request.tokens * fullBytesPerToken(shape);
   const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
-  checkWindow(policy, request.tokens);
   const tracked = trackerBytes(policy, shape, request.tokens);
   const extras = { markers: policy.markers.count, guests: policy.guests };
   const extraRows = extras.markers + extras.guests;

@@ -18,6 +18,7 @@ import { autoChoice } from "../policy/auto";
 import { sharesOf } from "../policy/budgets";
 import type { Calibration } from "../policy/calibration";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
+import { checkWindow } from "../policy/reevaluation";
 import { scorerByName } from "../policy/scorers";
 import type { ScoreOptions } from "../policy/scorers/scorer";
 import type { PromptTarget } from "./prefill";
@@ -50,6 +51,7 @@ export class Sequence {
     const calibration = transformer.codec?.calibration;
     const bytes = needsBudget(resolvePolicy(asked, calibration)) ? budgetBytes(chosen.budget, this.fullBytes) : undefined;
     const policy = resolvePolicy(asked, calibration, (bytes ?? this.fullBytes) / this.fullBytes);
+    checkWindow(policy, tokens);
     this.policy = policy;
     const owner = transformer.nameSequence();
     try {

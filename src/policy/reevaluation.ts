@@ -12,6 +12,8 @@ export interface Reevaluation {
   readonly every: number;
   /** N_w: last tokens whose attention counts. */
   readonly window: number;
+  /** The window was given, not the default: it must fit the context. */
+  readonly asked: boolean;
   /** alpha: part of what was received lately in the new importance. */
   readonly decay: number;
   /** Times what it was from which an importance has risen significantly: its slot is held. */
@@ -41,10 +43,12 @@ export function resolveReevaluation(spec: NonNullable<PolicySpec["reevaluate"]>,
   const window = whole("reevaluate.window", spec.window ?? every, 1, 1 << 16);
   if (window > every && (window % every !== 0 || window > MOST_PERIODS * every))
     throw bad("reevaluate.window", window, `at most \`every\` (${every}), or up to ${MOST_PERIODS} times it`);
+  const asked = spec.window !== undefined;
   const history = scorerByName(score.kind).history;
   return {
     every,
     window,
+    asked,
     decay: within("reevaluate.decay", spec.decay ?? DEFAULTS.decay, 0, 1),
     rise: within("reevaluate.rise", spec.rise ?? DEFAULTS.rise, 1, 1e6),
     shared: history?.shared ?? false,
@@ -54,7 +58,7 @@ export function resolveReevaluation(spec: NonNullable<PolicySpec["reevaluate"]>,
   };
 }
 
-/** N_w cannot reach back beyond the tokens of a request. Throws BAD_OPTION. */
+/** A given N_w cannot reach back beyond the tokens of a request; by default fewer tokens are just not re-evaluated. Throws BAD_OPTION. */
 export function checkWindow({ reevaluate }: { readonly reevaluate?: Reevaluation }, tokens: number): void {
-  if (reevaluate && reevaluate.window > tokens) throw bad("reevaluate.window", reevaluate.window, `at most the request's ${tokens} tokens`);
+  if (reevaluate?.asked && reevaluate.window > tokens) throw bad("reevaluate.window", reevaluate.window, `at most the request's ${tokens} tokens`);
 }

@@ -55,6 +55,7 @@ describe.each(shapes)("D $D, $G kv heads of $group queries", (shape) => {
 test.each([
   ["16 bits", { kind: "evict-only" }, 75],
   ["Hadamard", { kind: "tiers", formats: ["k2v2", "k4v2", "k8v4", "k16v16"] }, 45],
+  ["sparse", { kind: "tiers", formats: ["k4v4-quarter", "k8v8-half", "k8v8"] }, 45],
   ["calibrated", { kind: "tiers", formats: ["k1.5v1", "k3v2", "k4v4"] }, 28],
 ] as const)("slots dropped from pages join too: %s", async (_, precision, slots) => {
   const shape = { D: 64, G: 2, group: 1 };

@@ -4,11 +4,12 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
-import { type CacheWords, type StoredSlot, slotsInPages } from "../reference/page-table";
+import { type StoredSlot, slotsInPages } from "../reference/page-table";
 import { paid, positionFactor, recentScore, reevaluated } from "../reference/reevaluation";
 import { CacheBench } from "./cache-bench";
 import { checkPages, checkTokens, slotFormats } from "./cache-checks";
 import { testGpu } from "./gpu";
+import { pageMasses } from "./page-masses";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -101,7 +102,7 @@ test.each(RULES)("%s: sums and importance are the twin's", { timeout: 300_000 },
         if (slot.held) expect(slot.format).toBe(was.format);
       }
     }
-    if (position % 4 === 0 && rule.every - (position % rule.every) <= rule.window) sums[n] = await masses(bench, after, position, group);
+    if (position % 4 === 0 && rule.every - (position % rule.every) <= rule.window) sums[n] = await pageMasses(bench, after, 0);
     kept = slotFormats(after)[0]?.[0]?.size ?? 0;
     checkPages(after);
     checkTokens(after, slotFormats(after), bench.cache.tokens);
@@ -150,13 +151,6 @@ test("sums are paid for by the budget", () => {
   expect(bytes[1]?.[1]).toBeLessThan(bytes[0]?.[1] ?? 0);
 });
 
-test("a window longer than the request is refused when the cache is planned", () => {
-  const policy: PolicySpec = { score: { kind: "snapkv" }, reevaluate: { every: 300, window: 300 }, precision: { kind: "tiers" } };
-  expect(() => new CacheBench(gpu, { D: 32, G: 1, group: 1 }, policy, { tokens: 299, budgetBytes: 60_000 })).toThrowError(
-    expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field: "reevaluate.window" }) }),
-  );
-});
-
 /** Tokens of [first, end) that layer 0 counts. */
 function count(first: number, end: number): number {
   return Array.from({ length: end - first }, (_, n) => first + n).filter((position) => position % 4 === 0).length;
@@ -167,23 +161,4 @@ function windowSum(sums: readonly number[][][], first: number, end: number, prom
     .slice(first - prompt, end - prompt)
     .flatMap((heads) => (heads ? (head === undefined ? heads : [heads[head] ?? []]) : []))
     .reduce((sum, positions) => sum + (positions[at] ?? 0), 0);
-}
-
-/** What the query of the token at `position` pays to the slots in pages: by head and position, the mean over the group. */
-async function masses(bench: CacheBench, words: CacheWords, position: number, group: number): Promise<number[][]> {
-  const { D, G } = bench.shape;
-  const queries = new Float32Array(await gpu.read(bench.decode.rotated));
-  return Array.from({ length: G }, (_, head) => {
-    const slots = bench.slots(words, 0, head);
-    const received = Array<number>(position + 1).fill(0);
-    for (let h = head * group; h < (head + 1) * group; h++)
-      paid(
-        queries.subarray(h * D, (h + 1) * D),
-        slots.map(({ key }) => key),
-      ).forEach((mass, n) => {
-        const slot = slots[n];
-        if (slot && slot.format >= 0) received[slot.position] = (received[slot.position] ?? 0) + mass / group;
-      });
-    return received;
-  });
 }

@@ -27,10 +27,18 @@ const CHECKED = 64;
 
 type Schedule = NonNullable<PolicySpec["schedule"]>;
 
-/** Every schedule, over different scores, budgets and precisions. Where all new tokens must be paid for, the budget is larger. */
+/** Every schedule, over different scores, budgets and precisions; one with re-evaluation and sparse formats. Where all new tokens must be paid for, the budget is larger. */
 const CASES: readonly { readonly policy: PolicySpec & { readonly schedule: Schedule }; readonly ratio: number }[] = [
   { policy: { schedule: { kind: "ring" }, ring: 32, budget: { kind: "shares" }, precision: { kind: "rate-distortion" } }, ratio: 0.03 },
-  { policy: { schedule: { kind: "every", tokens: 100 }, score: { kind: "expected-attention" }, precision: { kind: "evict-only" } }, ratio: 0.08 },
+  {
+    policy: {
+      schedule: { kind: "every", tokens: 100 },
+      score: { kind: "attention-history" },
+      precision: { kind: "agacc", bits: [4, 8], prune: { most: 0.9 } },
+      reevaluate: { every: 128, window: 64, rise: 1.2 },
+    },
+    ratio: 0.08,
+  },
   { policy: { schedule: { kind: "budget" }, budget: { kind: "uniform" }, precision: { kind: "tiers" } }, ratio: 0.04 },
   {
     policy: {
