@@ -10,21 +10,8 @@ export type { PresetName };
  * Formats a slot can have, by bits of key and value. k3v2, k2v2-klt, k1.5v2 and k1.5v1 need a calibration of the model; those in "-half" and "-quarter"
  * keep that part of the channels, the largest.
  */
-export type FormatName =
-  | "k16v16"
-  | "k8v8"
-  | "k8v4"
-  | "k8v8-half"
-  | "k4v4"
-  | "k4v2"
-  | "k8v8-quarter"
-  | "k4v4-half"
-  | "k3v2"
-  | "k4v4-quarter"
-  | "k2v2-klt"
-  | "k2v2"
-  | "k1.5v2"
-  | "k1.5v1";
+export type FormatName = WholeFormat | "k8v8-half" | "k8v8-quarter" | "k4v4-half" | "k4v4-quarter";
+type WholeFormat = "k16v16" | "k8v8" | "k8v4" | "k4v4" | "k4v2" | "k3v2" | "k2v2-klt" | "k2v2" | "k1.5v2" | "k1.5v1";
 
 /** Methods that say how much a slot will matter (src/policy/scorers). */
 export type ScoreName =
