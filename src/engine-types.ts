@@ -1,8 +1,10 @@
 // engine-types: the engine's public words. Types only: the page, the worker, Node and the engine all speak them.
 
+import type { ColdOptions, ColdReport } from "./cold-types";
 import type { PresetName } from "./policy/presets";
 import type { OpenRequest, Session } from "./session-types";
 
+export type { ColdOptions, ColdReport } from "./cold-types";
 export type { OpenRequest, SendRequest, Session, SessionMark, SessionUsage } from "./session-types";
 export type { PresetName };
 
@@ -155,6 +157,8 @@ export interface CacheOptions {
   readonly policy?: PresetName | PolicySpec;
   /** What the policy may use. Needed by policies that drop or choose bits; ignored by full and uniform ones; "auto" has its own where none is given. */
   readonly budget?: Budget;
+  /** Keep what is evicted outside the GPU, and bring it back when the conversation turns to it. Without it, what is evicted is gone. */
+  readonly cold?: ColdOptions;
   /** What the answer is for: "auto" keeps at least 30 % of the bytes where the model reasons. */
   readonly task?: "chat" | "reasoning";
 }
@@ -193,6 +197,8 @@ export interface KvReport {
   readonly bytesByFormat: Partial<Record<FormatName | "ring", number>>;
   readonly slotsKept: number;
   readonly slotsEvicted: number;
+  /** Where the slots are, where there is a cold tier. */
+  readonly cold?: ColdReport;
 }
 
 export interface Timings {
@@ -280,6 +286,8 @@ export interface MarkerSpan {
 export interface CacheMap {
   readonly tokens: number;
   readonly formats: readonly FormatName[];
+  /** Positions that were evicted and are back, ascending; where there is a cold tier. */
+  readonly recalled?: Uint32Array;
   readonly layers: readonly { readonly heads: readonly HeadMap[] }[];
 }
 

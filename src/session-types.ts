@@ -1,6 +1,6 @@
 // session-types: the public words of conversations. Types only, and part of engine-types, by which they are imported.
 
-import type { CacheOptions, GenerateEvent, Prompt, RunOptions, SamplingOptions } from "./engine-types";
+import type { CacheOptions, ColdReport, GenerateEvent, Prompt, RunOptions, SamplingOptions } from "./engine-types";
 
 export interface OpenRequest extends CacheOptions {
   /** The most tokens that the session will ever hold, prompts and answers: its memory is taken when it is opened, and a ratio is one of the full cache of these. */
@@ -26,6 +26,8 @@ export interface SessionUsage {
   readonly fullBytes: number;
   /** Live bytes of snapshots: no part of the cache's budget. */
   readonly snapshotBytes: number;
+  /** Where the slots are, where there is a cold tier. */
+  readonly cold?: ColdReport;
 }
 
 /** A moment of a session. */

@@ -47,6 +47,8 @@ export const tolerances = {
   rotation: { atol: 1e-5, rtol: 1e-6, because: "cos and sin rounded to f32, two products of size 10" },
   half: { atol: 1e-5, rtol: 2 ** -10, because: "f16 keeps 11 bits; an adapter may truncate instead of rounding" },
   attention: { atol: 2e-5, rtol: 2e-5, because: "scores of size 20 summed in f32 stand in an exponent; a key too many or too few is off by 1e-2" },
+  headSignal: { atol: 2e-4, rtol: 1e-5, because: "the log of an f32 sum of e^logit over some hundred slots; a unit missed is off by 1e-2" },
+  blockMass: { atol: 1e-6, rtol: 2e-5, because: "f32 scales and queries, in an exponent of a few units; a slot too many is off by 1e-3" },
   logprob: { atol: 5e-6, rtol: 1e-6, because: "differences of logits of size 20 and the log of an f32 sum over the vocabulary" },
   kl: { atol: 1e-11, rtol: 2e-5, because: "f32 sums of non-negative terms; logits of size 30 are themselves rounded to 2e-6" },
   halfPrecision: { atol: 2e-4, rtol: 1e-3, because: "a result stored as f16: 2^-11 of values up to 4, or of a scale" },

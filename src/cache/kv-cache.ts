@@ -17,6 +17,7 @@ import { Compressor, type SlotSource } from "./compressor";
 import { LayerPages } from "./layer-pages";
 import { RingSchedule, type RingState, type RingTurn } from "./ring-schedule";
 import { Tracker } from "./tracker";
+import type { CacheWatcher } from "./watcher";
 
 /** Where a prompt's keys and values of one layer stand: (2, G, capacity, D/2) u32, f16 pairs. */
 export interface PromptStaging {
@@ -62,6 +63,7 @@ export interface CacheState {
   readonly ring: RingState;
   /** Segments of the pool. */
   readonly segments: number;
+  readonly watcher?: unknown; // of whoever follows the cache
 }
 
 interface AttentionOps {
@@ -71,6 +73,7 @@ interface AttentionOps {
 
 export class KvCache {
   readonly buffers: CacheBuffers;
+  watcher: CacheWatcher | undefined; // set before the prompt, or never
   #attention: readonly AttentionOps[];
   readonly #ringScores: RowScores | undefined;
   readonly #schedule: RingSchedule;
@@ -120,6 +123,7 @@ export class KvCache {
   beginPrompt(staging: PromptStaging, scores?: RowScores): void {
     const { policy, plan, buffers } = this;
     this.#growTo(staging.tokens);
+    this.watcher?.beginPrompt(staging, scores);
     const sinks = Math.min(policy.sinks, staging.tokens);
     const newest = Math.min(Math.floor(policy.ring / 2), staging.tokens - sinks);
     const count = staging.tokens - sinks - newest;
@@ -154,6 +158,7 @@ export class KvCache {
   recordPrompt(recorder: Recorder, layer: number): void {
     const prompt = this.#prompt;
     if (!prompt) throw new EngineError("INTERNAL", "A prompt was recorded before beginPrompt().");
+    this.watcher?.recordPrompt(recorder, layer);
     this.#ringFill?.ops[layer]?.record(recorder, this.#promptRows);
     if (this.#promptIntake.count === 0) return;
     prompt.recordMeans(recorder, layer);
@@ -166,6 +171,7 @@ export class KvCache {
     this.#tokens = tokens;
     this.#schedule.begin(this.#promptIntake.count);
     this.#begin(tokens);
+    this.watcher?.endPrompt(tokens);
     this.#freePrompt();
   }
 
@@ -218,6 +224,7 @@ export class KvCache {
     ops?.merge.record(recorder);
     this.#ringScores?.attended?.(recorder, layer);
     this.#tracker?.record(recorder, layer, this.#tokens - 1);
+    this.watcher?.attended(recorder, layer);
   }
 
   /** Tokens that may run ahead of what is sure to stay, so that rewind() can take them back. */
@@ -237,15 +244,17 @@ export class KvCache {
         `The cache's ${this.#tokens} tokens were to be cut to ${tokens}; those before ${least} have left the ring. Report this.`,
       );
     this.#tokens = tokens;
+    this.watcher?.rewind(tokens);
   }
 
   get state(): CacheState {
-    return { tokens: this.#tokens, begun: this.#begun, ring: this.#schedule.state, segments: this.buffers.segments };
+    return { tokens: this.#tokens, begun: this.#begun, ring: this.#schedule.state, segments: this.buffers.segments, watcher: this.watcher?.state };
   }
 
   /** Before the buffers of a cache of the same plan are copied into these: goes on where that one stood. */
-  resume({ tokens, begun, ring, segments }: CacheState): void {
+  resume({ tokens, begun, ring, segments, watcher }: CacheState): void {
     this.#freePrompt();
+    this.watcher?.resume(watcher, tokens);
     if (this.buffers.growAs(segments)) this.#bindPool();
     this.#schedule.restore(ring);
     this.#tokens = tokens;
@@ -258,6 +267,7 @@ export class KvCache {
     this.#freePrompt();
     this.#ring?.dispose();
     this.#ring = undefined;
+    this.watcher?.resume(undefined, 0);
     this.buffers.reset();
     this.#schedule.reset();
     this.#tokens = 0;

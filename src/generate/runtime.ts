@@ -2,7 +2,8 @@
 
 import { readMap, readUsage } from "../cache/cache-report";
 import { fullBytesPerToken } from "../cache/page-layout";
-import type { CacheMap, KvReport, PerToken, Prompt, Timings } from "../engine-types";
+import type { ColdTier } from "../cold/cold-tier";
+import type { CacheMap, ColdReport, KvReport, PerToken, Prompt, Timings } from "../engine-types";
 import { EngineError } from "../errors";
 import type { Sequence } from "../model/sequence";
 import type { Transformer } from "../model/transformer";
@@ -75,9 +76,24 @@ export async function reportKv(runtime: Runtime, sequence: Sequence, peakBytes: 
   const { bytesByFormat, slotsKept, slotsEvicted } = await readUsage(gpu, sequence.cache);
   const fullBytes = sequence.cache.tokens * fullBytesPerToken(config);
   return {
-    kv: { bytes: sequence.cache.bytes, fullBytes, peakBytes, bytesByFormat, slotsKept, slotsEvicted },
-    ...(withMap ? { cacheMap: await readMap(gpu, sequence.cache) } : {}),
+    kv: {
+      bytes: sequence.cache.bytes,
+      fullBytes,
+      peakBytes,
+      bytesByFormat,
+      slotsKept,
+      slotsEvicted,
+      ...(sequence.cold && { cold: await coldReport(sequence.cold) }),
+    },
+    ...(withMap
+      ? { cacheMap: { ...(await readMap(gpu, sequence.cache)), ...(sequence.cold && { recalled: Uint32Array.from(sequence.cold.recalled()) }) } }
+      : {}),
   };
+}
+
+/** Where the slots are, and what those outside the GPU take. */
+export async function coldReport(cold: ColdTier): Promise<ColdReport> {
+  return { ...(await cold.counts()), bytes: cold.store.bytes, maxBytes: cold.store.maxBytes };
 }
 
 /** Speeds. Decoding is counted between the first and the last token: (n - 1) / (t_last - t_first). */

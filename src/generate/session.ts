@@ -7,7 +7,7 @@ import type { GenerateEvent, OpenRequest, SendRequest, Session, SessionMark, Ses
 import { EngineError, type ErrorCode, isEngineError } from "../errors";
 import { Sequence } from "../model/sequence";
 import { Conversation, checkRoom } from "./conversation";
-import type { Runtime } from "./runtime";
+import { coldReport, type Runtime } from "./runtime";
 import { checkTurn, runTurn } from "./turn";
 
 /** What the engine does around its sessions. */
@@ -77,12 +77,16 @@ export class LocalSession implements Session {
   async fork(): Promise<Session> {
     this.#check();
     const { runtime, host, sequence, conversation, capacity } = this;
+    await sequence.cold?.settle(); // what is under way belongs to both
+    this.#check();
     return settled(runtime, host, sequence.fork(), conversation.copy(), capacity);
   }
 
   async snapshot(): Promise<SessionMark> {
     this.#check();
     const { sequence, conversation } = this;
+    await sequence.cold?.settle();
+    this.#check();
     const { gpu } = this.runtime.transformer;
     const cache = new CacheSnapshot(gpu, sequence.cache, `${sequence.cache.plan.owner}.mark${this.#marksMade++}`);
     const mark: SessionMark = {
@@ -121,6 +125,7 @@ export class LocalSession implements Session {
       capacity: this.capacity,
       kvBytes: this.sequence.cache.bytes,
       fullBytes: tokens * fullBytesPerToken(this.runtime.transformer.config),
+      ...(this.sequence.cold && { cold: await coldReport(this.sequence.cold) }),
       snapshotBytes: [...this.#marks.values()].reduce((sum, { cache }) => sum + cache.bytes, 0),
     };
   }

@@ -117,6 +117,9 @@ export async function* runTurn(runtime: Runtime, sequence: Sequence, turn: Turn,
   }
 }
 
+/** Tokens that a turn's input may be ahead of the GPU where queries come back on the way: what they point at is recalled among the input's own tokens. */
+const PACED = 2;
+
 /** Takes the prompt in: into an empty cache what comes before `from` in one pass, compressed; the rest token by token. The first sample is under way afterwards. */
 async function takePrompt(runtime: Runtime, decoder: Decoder, sequence: Sequence, { ids, from }: Turn, options: RunOptions): Promise<void> {
   const { transformer } = runtime;
@@ -129,8 +132,10 @@ async function takePrompt(runtime: Runtime, decoder: Decoder, sequence: Sequence
   const first = cache.tokens;
   for (let index = first; index < ids.length; index++) {
     throwIfAborted(options.signal);
-    decoder.force(ids[index] ?? 0, index === ids.length - 1);
-    if (index % 16 !== 0) continue;
+    const last = index === ids.length - 1;
+    if (last && sequence.cold?.settings.settle) await sequence.cold.settle();
+    decoder.force(ids[index] ?? 0, last);
+    if (index % (sequence.cold ? PACED : 16) !== 0) continue;
     await transformer.gpu.idle();
     options.onProgress?.({ phase: "prefill", done: index + 1 - first, total: ids.length - first });
   }

@@ -4,6 +4,11 @@ import { EngineError } from "../errors";
 import type { Gpu } from "./device";
 import type { Recorder } from "./recorder";
 
+/** Steps that may be under way before the first of them is read. */
+export function runAhead({ software }: Gpu): number {
+  return software ? 2 : 4;
+}
+
 /** A ring of MAP_READ buffers. Copy in while recording; take out, in the same order, after the submit. */
 export class Readback {
   readonly #buffers: readonly GPUBuffer[];

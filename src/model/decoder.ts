@@ -2,14 +2,11 @@
 // The host writes one small uniform per step and creates nothing.
 
 import type { KvCache } from "../cache/kv-cache";
-import { Readback } from "../gpu/readback";
+import { Readback, runAhead } from "../gpu/readback";
 import type { Recorder } from "../gpu/recorder";
 import { bindSampler, type SamplerOptions } from "../kernels/sample";
 import type { PromptEnd } from "./prefill";
 import type { Transformer } from "./transformer";
-
-/** Steps that may be under way before the first of them is read. */
-const RUN_AHEAD = { software: 2, hardware: 4 } as const;
 
 interface TokenOp {
   record(recorder: Recorder, tokens: number): void;
@@ -36,7 +33,7 @@ export class Decoder {
     const { gpu, config } = transformer;
     const { owner, shape } = cache.plan;
     this.#token = gpu.createBuffer("Decoder.token", 8, "scratch", { owner });
-    this.#samples = new Readback(gpu, 8, gpu.software ? RUN_AHEAD.software : RUN_AHEAD.hardware, owner);
+    this.#samples = new Readback(gpu, 8, runAhead(gpu), owner);
     this.#embed = transformer.bindEmbedding(this.#token, transformer.hidden);
     this.#rotate = Array.from({ length: shape.layers }, (_, layer) => transformer.bindRotation(cache.buffers.ringKeys(layer), cache.buffers.ringValues(layer)));
     this.#head = transformer.bindHead(logits);
@@ -68,7 +65,7 @@ export class Decoder {
   step(): void {
     const recorder = this.#record(this.#sampled++);
     this.#recordSample(recorder);
-    recorder.submit();
+    this.#submit(recorder);
   }
 
   /** Runs a token that the caller chose; its successor's logits stand in the head's output, and are sampled where asked for. One submit. */
@@ -76,7 +73,7 @@ export class Decoder {
     this.#one[0] = id;
     this.transformer.gpu.write(this.#token, 0, this.#one);
     if (sample) this.step();
-    else this.#record(0).submit();
+    else this.#submit(this.#record(0));
   }
 
   dispose(): void {
@@ -90,6 +87,11 @@ export class Decoder {
     this.#samples.copy(recorder, this.#token);
   }
 
+  #submit(recorder: Recorder): void {
+    recorder.submit();
+    this.cache.watcher?.sent();
+  }
+
   /** @param index of the sample that follows, of this decoder's: it makes the random numbers, so tokens that are forced do not count */
   #record(index: number): Recorder {
     const { transformer, cache } = this;
@@ -97,6 +99,7 @@ export class Decoder {
     transformer.step.write({ ...step, seed: this.sampling.seed, index });
     const recorder = transformer.gpu.record("Decoder.step");
     if (turn) cache.recordCompression(recorder, turn);
+    cache.watcher?.beforeToken(recorder, step.firstPosition);
     this.#embed.record(recorder, 1);
     for (let layer = 0; layer < transformer.config.layers; layer++) {
       transformer.recordProjections(recorder, layer);
@@ -105,6 +108,7 @@ export class Decoder {
       transformer.recordFeedForward(recorder, layer);
     }
     this.#head.record(recorder, 1);
+    cache.watcher?.recordToken(recorder, step.firstPosition);
     return recorder;
   }
 }

@@ -56,6 +56,7 @@ export async function prefill(
     for (let layer = 0; layer < config.layers; layer++) {
       for (const [index, { tokens, firstRow, firstPosition }] of chunks.entries()) {
         throwIfAborted(options.signal);
+        if (index === chunks.length - 1) for (const { cache } of scored) await cache.watcher?.ready();
         const replayed = firstRow >= ids.length;
         transformer.step.write({ tokens, firstRow, firstPosition, keyRow: firstPosition, context: firstPosition + tokens });
         const recorder = gpu.record("prefill");
@@ -73,6 +74,7 @@ export async function prefill(
             cache.recordPrompt(recorder, layer);
           }
         recorder.submit();
+        for (const { cache } of scored) cache.watcher?.sent();
         await gpu.idle();
         options.onProgress?.({ phase: "prefill", done: layer * rows + firstRow + tokens, total: config.layers * rows });
       }

@@ -9,6 +9,8 @@ import { fullBytesPerToken } from "../cache/page-layout";
 import { type PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
 import { RingScorer } from "../cache/ring-scorer";
 import { energyOffset, receivedOffset, statisticsBytesPerLayer } from "../cache/statistics";
+import { ColdTier } from "../cold/cold-tier";
+import { type ColdSettings, resolveCold, withGuests } from "../cold/options";
 import type { CacheOptions } from "../engine-types";
 import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
@@ -30,6 +32,8 @@ export class Sequence {
   readonly cache: KvCache;
   /** Bytes of the full 16-bit cache for every token this sequence may hold. */
   readonly fullBytes: number;
+  /** What it evicts, where it is kept and the policy evicts at all. */
+  readonly cold: ColdTier | undefined;
   #ringScorer: RingScorer | undefined;
   #ringStep: StepBuffer | undefined;
   #promptScorer: PromptScorer | undefined;
@@ -47,8 +51,10 @@ export class Sequence {
     const { config } = transformer;
     this.fullBytes = tokens * fullBytesPerToken(config);
     const chosen = options.policy === "auto" ? autoChoice(options, tokens, this.fullBytes) : options;
-    const asked = chosen.policy ?? (chosen.budget ? "lacuna" : "full");
+    const cold = options.cold && resolveCold(options.cold);
+    const plain = chosen.policy ?? (chosen.budget ? "lacuna" : "full");
     const calibration = transformer.codec?.calibration;
+    const asked = cold && needsBudget(resolvePolicy(plain, calibration)) ? withGuests(plain, cold.guests) : plain;
     const bytes = needsBudget(resolvePolicy(asked, calibration)) ? budgetBytes(chosen.budget, this.fullBytes) : undefined;
     const policy = resolvePolicy(asked, calibration, (bytes ?? this.fullBytes) / this.fullBytes);
     checkWindow(policy, tokens);
@@ -56,6 +62,7 @@ export class Sequence {
     const owner = transformer.nameSequence();
     try {
       this.cache = this.#createCache(owner, { tokens, promptTokens }, bytes);
+      if (cold && needsBudget(policy)) this.cold = this.#follow(cold);
     } catch (error) {
       transformer.gpu.destroyOwned(owner); // of the buffers made before one failed
       throw error;
@@ -67,6 +74,7 @@ export class Sequence {
     const { transformer, options, tokens, promptTokens } = this;
     const copy = new Sequence(transformer, options, tokens, promptTokens);
     try {
+      if (this.cold) copy.cold?.store.copyFrom(this.cold.store);
       copyCache(transformer.gpu, this.cache, copy.cache);
       return copy;
     } catch (error) {
@@ -90,11 +98,19 @@ export class Sequence {
   }
 
   dispose(): void {
+    this.cold?.dispose();
     this.#promptScorer?.dispose();
     this.#ringScorer?.dispose();
     this.#ringStep?.dispose();
     this.cache.dispose();
     this.transformer.gpu.destroyOwned(this.cache.plan.owner); // what decoders and judges of this sequence left
+  }
+
+  #follow(settings: ColdSettings): ColdTier {
+    const { gpu, config, decodeBuffers } = this.transformer;
+    const tier = new ColdTier(gpu, this.cache, settings, config.heads / config.kvHeads, decodeBuffers);
+    this.cache.watcher = tier;
+    return tier;
   }
 
   #createCache(owner: string, { tokens, promptTokens }: { tokens: number; promptTokens: number }, bytes: number | undefined): KvCache {

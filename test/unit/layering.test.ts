@@ -13,6 +13,7 @@ const DATA = [
   "src/config",
   "src/engine-types",
   "src/session-types",
+  "src/cold-types",
   "src/model/model-config",
   "src/model/weights",
   "src/cache/formats",
@@ -47,8 +48,9 @@ const TABLE: Readonly<Record<string, Row>> = {
   "src/openai": { modules: [] },
   "src/text": { modules: [], packages: ["@huggingface/tokenizers", "@huggingface/jinja"] },
   "src/calibrate": { modules: ["src/generate", "src/model", "src/cache", "src/policy", "src/kernels", "src/gpu", "src/load", "src/text", "models"] },
-  "src/generate": { modules: ["src/model", "src/cache", "src/policy", "src/text"], types: ["src/gpu"] }, // text: stop strings end a generation
-  "src/model": { modules: ["src/cache", "src/kernels", "src/gpu", "src/policy"] }, // policy: a sequence joins one to its cache
+  "src/generate": { modules: ["src/model", "src/cold", "src/cache", "src/policy", "src/text"], types: ["src/gpu"] }, // text: stop strings end a generation
+  "src/cold": { modules: ["src/cache", "src/kernels", "src/gpu"], types: ["src/policy"] },
+  "src/model": { modules: ["src/cold", "src/cache", "src/kernels", "src/gpu", "src/policy"] }, // policy: a sequence joins one to its cache
   "src/policy": { modules: ["src/kernels", "models"], types: ["src/gpu"] },
   "src/cache": { modules: ["src/kernels", "src/gpu"], types: ["src/policy"] },
   "src/kernels": { modules: ["src/gpu"] }, // and its own shader, see below

@@ -1,0 +1,29 @@
+// cold-types: the public words of the cold tier. Types only, and part of engine-types, by which they are imported.
+
+/** The cold tier: evicted tokens in 8 bits in the memory of whoever runs the engine. Policies that keep every token ignore it. */
+export interface ColdOptions {
+  /** Most bytes it may take, a limit of its own beside the budget: at least one block of 8 tokens (over all layers and heads). What does not fit is gone. */
+  readonly maxBytes: number;
+  readonly recall?: {
+    /** Rows of every kv head for tokens that are brought back, in 16 bits, paid by the budget; in steps of 8, default 24. 0: nothing comes back. */
+    readonly guests?: number;
+    /** Attention, in whole heads summed over layers and the last tokens, that must have pointed at a block of 8 tokens for it to come back; default 0.5. */
+    readonly threshold?: number;
+    /** Tokens after which what was pointed at counts half; default 8. */
+    readonly halfLife?: number;
+    /** Wait, once a turn, before the last token of its input, until what that input points at is back; default true. */
+    readonly settle?: boolean;
+  };
+}
+
+/** Slots: one token of one (layer, kv head) each. hot + cold + gone is all of them. */
+export interface ColdReport {
+  /** On the GPU, recalled ones included. */
+  readonly hot: number;
+  readonly cold: number;
+  readonly gone: number;
+  readonly recalled: number;
+  /** Outside the GPU: copies of hot slots included, as they would be needed when those are evicted. */
+  readonly bytes: number;
+  readonly maxBytes: number;
+}

@@ -1,0 +1,308 @@
+// cold-tier: what a cache evicts is kept outside the GPU, and comes back when the queries point at it. Follows one cache: a prompt's keys and values are read
+// back layer by layer, later tokens' before they leave the ring; queries come back some tokens late, choose what returns, and the blocks chosen are
+// written into guest rows between two steps. Nothing here is waited for by a step.
+// Leaves to others: what blocks hold (store), who is pointed at (signal), who comes and goes (recall).
+
+import type { KvCache, PromptStaging, RowScores } from "../cache/kv-cache";
+import type { CacheWatcher } from "../cache/watcher";
+import { EngineError } from "../errors";
+import type { Gpu } from "../gpu/device";
+import { runAhead } from "../gpu/readback";
+import type { Recorder } from "../gpu/recorder";
+import { Evicted } from "./evicted";
+import { Guests } from "./guests";
+import { Mailbox, type Part } from "./mailbox";
+import type { ColdSettings } from "./options";
+import { Probe } from "./probe";
+import { PromptIntake } from "./prompt-intake";
+import { blockMasses, type Signal } from "./signal";
+import { ColdStore } from "./store";
+
+/** Slots (of one layer and kv head each) by where they are. hot + cold + gone is every slot there is; recalled ones are hot. */
+export interface TierCounts {
+  readonly hot: number;
+  readonly cold: number;
+  readonly gone: number;
+  readonly recalled: number;
+}
+
+/** What a readback of rows says: ring rows of positions [from, to), and what pages held before the token at `position`. */
+interface RowsNote {
+  readonly position: number;
+  readonly from: number;
+  /** Fewer than `position` where tokens were taken back meanwhile. */
+  to: number;
+  readonly ringStarts: readonly number[];
+}
+
+interface Letter {
+  readonly position: number;
+  apply(now: number): void;
+}
+
+/** Multiply-adds that the host may spend on a token's signal, on average: some milliseconds. Where the tier holds more, fewer tokens are observed. */
+const WORK = 4e6;
+
+export class ColdTier implements CacheWatcher {
+  readonly store: ColdStore;
+  #evicted: Evicted;
+  readonly #guests: Guests;
+  #prompt: PromptIntake;
+  readonly #rows: Mailbox<RowsNote>;
+  readonly #signals: Mailbox<number>;
+  readonly #probe: Probe;
+  readonly #lag: number;
+  #letters: Letter[] = [];
+  readonly #notes = new Set<RowsNote>(); // of rows that are not applied yet
+  #stored = 0; // positions below are captured
+  #fresh = true; // nothing is known of the pages yet
+  #observing = false;
+  #observed = 0; // position of the signal applied last
+  #disposed = false;
+
+  /** @param decode buffers of a decoding step: what the signal is taken from. Throws BAD_OPTION where maxBytes is below one block. */
+  constructor(
+    private readonly gpu: Gpu,
+    private readonly cache: KvCache,
+    readonly settings: ColdSettings,
+    private readonly group: number,
+    decode: { readonly rotated: GPUBuffer },
+  ) {
+    const { shape, owner } = cache.plan;
+    this.store = new ColdStore(shape, settings.maxBytes);
+    this.#evicted = new Evicted(shape, cache.plan.tokens);
+    this.#guests = new Guests(gpu, cache, this.store, settings);
+    this.#prompt = new PromptIntake(gpu, this.store, owner);
+    this.#probe = new Probe(gpu, cache, group, decode.rotated);
+    this.#lag = runAhead(gpu);
+    const { hot, signal, signalStride } = this.#probe;
+    this.#rows = new Mailbox(gpu, cache.buffers.ring.size + hot.size, ROW_LETTERS, owner, (note, bytes) =>
+      this.#file(note.position, () => this.#takeRows(note, bytes)),
+    );
+    this.#signals = new Mailbox(gpu, signal.size, 2 * this.#lag, owner, (position, bytes) =>
+      this.#file(position, (now) => this.#takeSignal({ position, numbers: new Float32Array(bytes), stride: signalStride / 4 }, now)),
+    );
+  }
+
+  // -- the cache's prompt and tokens, as they are recorded
+
+  beginPrompt(staging: PromptStaging, scores?: RowScores): void {
+    this.#prompt.begin(staging, scores);
+  }
+
+  recordPrompt(recorder: Recorder, layer: number): void {
+    this.#prompt.record(recorder, layer);
+  }
+
+  endPrompt(tokens: number): void {
+    this.#stored = tokens;
+    this.#fresh = true;
+  }
+
+  /** Before the token at `position`, in its submit: applies what came back, and sends for rows that are about to leave the ring. */
+  beforeToken(recorder: Recorder, position: number): void {
+    this.#guests.prepare();
+    this.#apply(position, position - this.#lag);
+    const { ring } = this.cache.policy;
+    if ((this.#fresh || position - this.#stored >= Math.max(1, Math.floor(ring / 2))) && this.#rows.hasRoom) this.#sendRows(recorder, position);
+    this.#observing = this.#guests.places > 0 && position % this.#every() === 0 && this.#signals.hasRoom;
+  }
+
+  attended(recorder: Recorder, layer: number): void {
+    if (this.#observing) this.#probe.recordSignal(recorder, layer);
+  }
+
+  recordToken(recorder: Recorder, position: number): void {
+    if (this.#observing) this.#signals.copy(recorder, [whole(this.#probe.signal)], position);
+    this.#observing = false;
+  }
+
+  sent(): void {
+    this.#prompt.sent();
+    this.#rows.sent();
+    this.#signals.sent();
+  }
+
+  /** Before the next layer of a prompt is recorded: the one before has been read. */
+  ready(): Promise<void> {
+    return this.#prompt.ready();
+  }
+
+  /** Tokens were taken back: others will stand at their positions. */
+  rewind(tokens: number): void {
+    for (const note of this.#notes) note.to = Math.min(note.to, tokens);
+    this.#stored = Math.min(this.#stored, tokens);
+    this.store.forget((position) => position >= tokens);
+  }
+
+  /** The blocks and their versions: what must be the same for a block to belong to that moment. */
+  get state(): ReadonlyMap<number, number> {
+    return new Map([...this.store.blocks].map(({ index, version }) => [index, version]));
+  }
+
+  /** What is known of pages is not true any more, no guest is there, and what was put into the store since is of another conversation. */
+  resume(state: unknown, tokens: number): void {
+    const versions = state instanceof Map ? state : new Map<number, number>();
+    const { shape } = this.store;
+    this.#letters = [];
+    for (const note of this.#notes) note.to = 0;
+    this.#notes.clear();
+    this.#evicted = new Evicted(shape, this.cache.plan.tokens);
+    this.#guests.reset();
+    this.#prompt.dispose();
+    this.store.retain(({ index, version }) => versions.get(index) === version);
+    this.#stored = Math.max(0, tokens - this.cache.policy.ring); // what the ring holds can be read again
+    this.#observed = tokens;
+    this.#fresh = true;
+  }
+
+  // -- what callers ask
+
+  /** Waits until everything under way has come back, and applies it: before the last token of a turn's input. Bounded by the GPU's queue. */
+  async settle(): Promise<void> {
+    this.#check();
+    await Promise.all([this.#prompt.ready(), this.#rows.settled(), this.#signals.settled()]);
+    if (!this.#disposed) this.#apply(this.cache.tokens, Number.POSITIVE_INFINITY);
+  }
+
+  /** Sets another byte limit for the store. Throws BAD_OPTION below one block; nothing has changed then. */
+  limit(maxBytes: number): void {
+    this.#check();
+    this.store.limit(maxBytes);
+    this.#guests.refresh(this.#evicted);
+  }
+
+  /** Where every slot is. Between tokens. */
+  async counts(): Promise<TierCounts> {
+    await this.settle();
+    const { layers, kvHeads } = this.store.shape;
+    const tokens = this.cache.tokens;
+    const evicted = await this.#readEvicted();
+    const counts = { hot: 0, cold: 0, gone: 0, recalled: 0 };
+    for (let layer = 0; layer < layers; layer++)
+      for (let head = 0; head < kvHeads; head++)
+        for (let position = 0; position < tokens; position++) {
+          const guest = this.#guests.holds(this.#evicted, layer, head, position);
+          if (guest) counts.recalled++;
+          if (guest || !evicted.has(layer, head, position)) counts.hot++;
+          else if (this.store.has(position)) counts.cold++;
+          else counts.gone++;
+        }
+    return counts;
+  }
+
+  /** Positions that are guests now, ascending. */
+  recalled(): number[] {
+    return this.#guests.positions();
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#letters = [];
+    this.#prompt.dispose();
+    this.#rows.dispose();
+    this.#signals.dispose();
+    this.store.clear();
+    this.#probe.dispose();
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new EngineError("DISPOSED", "The cache of this cold tier was disposed, and what it kept with it. Start another conversation.");
+  }
+
+  /** One token in so many is observed. */
+  #every(): number {
+    const { layers, headSize } = this.store.shape;
+    const work = ((this.store.bytes / (2 * layers * (headSize + 8))) | 0) * layers * this.group * headSize;
+    return Math.max(1, Math.ceil(work / WORK));
+  }
+
+  #sendRows(recorder: Recorder, position: number): void {
+    const { cache } = this;
+    this.#probe.recordHot(recorder);
+    const note = {
+      position,
+      from: Math.max(this.#stored, position - cache.policy.ring), // older ones were overwritten before they could be read
+      to: position,
+      ringStarts: this.#ringStarts(),
+    };
+    if (!this.#rows.copy(recorder, [whole(cache.buffers.ring), whole(this.#probe.hot)], note)) return;
+    this.#notes.add(note);
+    this.#stored = position;
+    this.#fresh = false;
+  }
+
+  #ringStarts(): number[] {
+    return Array.from({ length: this.store.shape.layers }, (_, layer) => Math.min(this.cache.tokens, this.cache.ringStart(layer)));
+  }
+
+  #file(position: number, apply: (now: number) => void): void {
+    this.#letters.push({ position, apply });
+  }
+
+  /**
+   * Applies letters of tokens up to `until`, oldest first: a fixed number of tokens late, so that the same prompt gives the same tokens however long a
+   * readback takes, as long as it takes no longer than the decoder runs ahead.
+   */
+  #apply(now: number, until: number): void {
+    if (this.#letters.length === 0) return;
+    const due = this.#letters.filter(({ position }) => position <= until);
+    if (due.length === 0) return;
+    this.#letters = this.#letters.filter(({ position }) => position > until);
+    for (const letter of due.sort((a, b) => a.position - b.position)) letter.apply(now);
+  }
+
+  #takeRows(note: RowsNote, bytes: ArrayBuffer): void {
+    if (!this.#notes.delete(note)) return; // of another moment of the cache
+    const { from, to, ringStarts } = note;
+    const { store, cache } = this;
+    const { plan, policy } = cache;
+    const words = new Uint32Array(bytes, 0, cache.buffers.ring.size / 4);
+    const rowOf = (at: number): number => (at < policy.sinks ? at : policy.sinks + (at % policy.ring));
+    const worth = this.#meanWorth() / store.shape.layers;
+    for (let layer = 0; layer < store.shape.layers && from < to; layer++) {
+      const keysAt = layer * 2 * plan.ringPlane;
+      store.put(layer, { words, keysAt, valuesAt: keysAt + plan.ringPlane, capacity: plan.ringSlots }, [from, to], rowOf, (block) =>
+        store.block(block)?.layers[layer] ? 0 : worth,
+      );
+    }
+    store.finish(from, to);
+    this.#evicted.update(this.#probe.hotBits(new Uint32Array(bytes, cache.buffers.ring.size)), policy.sinks, ringStarts);
+    this.#guests.refresh(this.#evicted);
+  }
+
+  /** What is new is worth as much as a block in the middle until something points at it. */
+  #meanWorth(): number {
+    let sum = 0;
+    let count = 0;
+    for (const { worth } of this.store.blocks) {
+      sum += worth;
+      count++;
+    }
+    return count > 0 ? sum / count : 1;
+  }
+
+  #takeSignal(signal: Signal, now: number): void {
+    const masses = blockMasses(this.store, this.#evicted, signal, this.group, (block) => this.#guests.attended(block, signal.position));
+    this.#guests.choose(masses, signal.position - this.#observed, this.#evicted, now);
+    this.#observed = signal.position;
+  }
+
+  async #readEvicted(): Promise<Evicted> {
+    const { gpu, cache } = this;
+    const recorder = gpu.record("ColdTier.counts");
+    this.#probe.recordHot(recorder);
+    recorder.submit();
+    const ringStarts = this.#ringStarts();
+    const evicted = new Evicted(this.store.shape, cache.plan.tokens);
+    evicted.update(this.#probe.hotBits(new Uint32Array(await gpu.read(this.#probe.hot))), cache.policy.sinks, ringStarts);
+    return evicted;
+  }
+}
+
+function whole(buffer: GPUBuffer): Part {
+  return { buffer, offset: 0, bytes: buffer.size };
+}
+
+/** Readbacks of rows under way at once: one is sent every half ring, and takes as long as the decoder runs ahead. */
+const ROW_LETTERS = 4;

@@ -1,0 +1,50 @@
+// evicted: which slots the GPU no longer holds, by (layer, kv head, position). What was evicted stays so: a slot never goes back into pages.
+// Leaves to others: reading what pages hold (cold-tier, kernels/hot-slots).
+
+import type { CacheShape } from "../cache/page-layout";
+
+/** A bit a slot, set for those that are in neither pages, ring nor sinks. */
+export class Evicted {
+  readonly words: Uint32Array; // (L, G, stride)
+  readonly stride: number;
+
+  constructor(
+    private readonly shape: CacheShape,
+    readonly tokens: number,
+  ) {
+    this.stride = hotWords(tokens);
+    this.words = new Uint32Array(shape.layers * shape.kvHeads * this.stride);
+  }
+
+  has(layer: number, head: number, position: number): boolean {
+    const word = this.words[(layer * this.shape.kvHeads + head) * this.stride + (position >>> 5)] ?? 0;
+    return ((word >>> (position & 31)) & 1) === 1;
+  }
+
+  /**
+   * Takes in what pages held: of the positions [sinks, ringStart) those not among it are evicted.
+   * @param hot (L, G, stride) bits @param ringStarts by layer
+   */
+  update(hot: Uint32Array, sinks: number, ringStarts: readonly number[]): void {
+    const { layers, kvHeads } = this.shape;
+    for (let layer = 0; layer < layers; layer++)
+      for (let head = 0; head < kvHeads; head++) {
+        const base = (layer * kvHeads + head) * this.stride;
+        for (let word = 0; word < this.stride; word++) {
+          const judged = maskBetween(sinks - 32 * word, (ringStarts[layer] ?? 0) - 32 * word);
+          this.words[base + word] = ((this.words[base + word] ?? 0) | (judged & ~(hot[base + word] ?? 0))) >>> 0;
+        }
+      }
+  }
+}
+
+/** Words of one (layer, kv head) with a bit for every token. */
+export function hotWords(tokens: number): number {
+  return Math.ceil(tokens / 32);
+}
+
+/** Bits [from, to) of a word, cut to what it has. */
+function maskBetween(from: number, to: number): number {
+  const below = (count: number): number => (count <= 0 ? 0 : count >= 32 ? 0xffffffff : (1 << count) - 1);
+  return (below(to) & ~below(from)) >>> 0;
+}

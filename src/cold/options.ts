@@ -1,0 +1,43 @@
+// options: what a request may say about its cold tier, with defaults filled in and everything checked once.
+
+import type { ColdOptions, PolicySpec, PresetName } from "../engine-types";
+import { EngineError } from "../errors";
+import { PRESETS } from "../policy/presets";
+import type { RecallOptions } from "./recall";
+import { BLOCK } from "./store";
+
+export interface ColdSettings extends RecallOptions {
+  readonly maxBytes: number;
+  /** Rows of a kv head for what is recalled, in 16 bits; the budget pays for them. */
+  readonly guests: number;
+  readonly settle: boolean;
+}
+
+/** Three blocks: a sentence across two of their borders. */
+const DEFAULTS = { guests: 3 * BLOCK, threshold: 0.5, halfLife: 8, settle: true } as const;
+
+const MOST_GUESTS = 1024;
+
+/** Throws BAD_OPTION, naming the field. `maxBytes` is checked against the model when the store is made. */
+export function resolveCold({ maxBytes, recall = {} }: ColdOptions): ColdSettings {
+  const { guests, threshold, halfLife, settle } = { ...DEFAULTS, ...recall };
+  const known = Object.keys(DEFAULTS);
+  for (const field of Object.keys(recall)) if (!known.includes(field)) throw refuse(`recall.${field}`, "set", known.join(", "));
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) throw refuse("maxBytes", maxBytes, "a whole number of bytes");
+  if (!(Number.isInteger(guests) && guests >= 0 && guests <= MOST_GUESTS && guests % BLOCK === 0))
+    throw refuse("recall.guests", guests, `0 to ${MOST_GUESTS} in steps of ${BLOCK}; 0 keeps what is evicted and recalls nothing`);
+  if (!(threshold > 0 && threshold <= 1e6)) throw refuse("recall.threshold", threshold, "above 0 (attention in heads)");
+  if (!(halfLife > 0 && halfLife <= 1e9)) throw refuse("recall.halfLife", halfLife, "above 0, in tokens");
+  if (typeof settle !== "boolean") throw refuse("recall.settle", settle, "true, false");
+  return { maxBytes, guests, threshold, halfLife, settle };
+}
+
+/** The policy with room for guests; what it says itself about them gives way. */
+export function withGuests(policy: PresetName | PolicySpec, guests: number): PolicySpec {
+  const spec: PolicySpec = typeof policy === "string" ? PRESETS[policy].spec : policy;
+  return { ...spec, guests };
+}
+
+function refuse(field: string, found: unknown, allowed: string): EngineError {
+  return new EngineError("BAD_OPTION", `Option cold.${field} is ${String(found)}. Allowed: ${allowed}.`, { field: `cold.${field}`, found });
+}

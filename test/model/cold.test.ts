@@ -1,0 +1,298 @@
+// cold: the cold tier on the bundled model: every slot is in one place, what comes back is what was kept, limits hold while 4,096 tokens are decoded, and
+// what goes wrong (no room, late reads, a cache that is gone or put back) changes no token that it should not.
+
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { copyCache } from "../../src/cache/cache-snapshot";
+import { fullBytesPerToken } from "../../src/cache/page-layout";
+import type { ColdTier } from "../../src/cold/cold-tier";
+import { BLOCK, coldBlockBytes } from "../../src/cold/store";
+import type { CacheOptions, ColdOptions } from "../../src/engine-types";
+import { resolveSampling } from "../../src/generate/sampling-options";
+import type { Gpu } from "../../src/gpu/device";
+import { loadModel } from "../../src/load/load-model";
+import { Decoder } from "../../src/model/decoder";
+import { prefill } from "../../src/model/prefill";
+import { Sequence } from "../../src/model/sequence";
+import { Transformer } from "../../src/model/transformer";
+import { fileSource } from "../../src/node/file-source";
+import { checkPages, readWords, ringStartOf, slotFormats } from "../kernels/cache-checks";
+import { testGpu } from "../kernels/gpu";
+import { seeded } from "../reference/scoring-case";
+import { TINY } from "./tiny-engine";
+
+const DECODED = 4096;
+const PROMPT = 200;
+const POLICY = { score: { kind: "expected-attention" }, budget: { kind: "ada" }, precision: { kind: "evict-only" } } as const;
+
+let gpu: Gpu;
+let transformer: Transformer;
+beforeAll(async () => {
+  gpu = await testGpu();
+  const source = await fileSource(TINY);
+  const { config, weights } = await loadModel(gpu, source);
+  await source.close?.();
+  transformer = new Transformer(gpu, config, weights, PROMPT + DECODED);
+});
+afterAll(() => gpu?.dispose());
+
+interface Run {
+  readonly sequence: Sequence;
+  readonly cold: ColdTier;
+  readonly decoder: Decoder;
+  /** Feeds so many random tokens. */
+  feed(count: number, paced?: boolean): Promise<void>;
+  end(): void;
+}
+
+/** A prompt in a compressed cache with a cold tier. Random ids make sharp attention to tokens of the same id: recalls are many. */
+async function start(cold: ColdOptions, { tokens = 600, prompt = PROMPT, ratio = 0.2, policy = POLICY as CacheOptions["policy"] } = {}): Promise<Run> {
+  const sequence = new Sequence(transformer, { ...(policy && { policy }), budget: { ratio }, cold }, tokens, prompt);
+  const decoder = new Decoder(transformer, sequence.cache, resolveSampling({}), []);
+  const random = seeded(5);
+  const id = (): number => 300 + Math.floor(random() * 200);
+  if (!sequence.cold) throw new Error("no cold tier");
+  await gpu.kernels.ready();
+  await prefill(transformer, Array.from({ length: prompt }, id), [sequence.target()], { step: {}, record: () => {} });
+  return {
+    sequence,
+    cold: sequence.cold,
+    decoder,
+    feed: async (count, paced = true) => {
+      for (let i = 0; i < count; i++) {
+        decoder.force(id());
+        if (paced && i % 2 === 1) await gpu.idle();
+      }
+    },
+    end: () => {
+      decoder.dispose();
+      sequence.dispose();
+    },
+  };
+}
+
+/** Positions in guest rows by layer and head, each with its words, read back. */
+async function guestRows({ cache }: Sequence): Promise<Map<number, Uint32Array>[][]> {
+  const { plan } = cache;
+  const { markers, guests } = plan.extras;
+  const stride = plan.shape.headSize + 4;
+  const tables = new Uint32Array(await gpu.read(cache.buffers.tables));
+  return Array.from({ length: plan.shape.layers }, (_, layer) =>
+    Array.from({ length: plan.shape.kvHeads }, (_, head) => {
+      const rows = new Map<number, Uint32Array>();
+      for (let row = 0; row < guests; row++) {
+        const at = layer * plan.tableStride + plan.extraStart + (head * (markers + guests) + markers + row) * stride;
+        const words = tables.subarray(at, at + stride);
+        if ((new Float32Array(words.slice(-4).buffer)[0] ?? 0) < -1e29) continue;
+        const position = words.at(-1) ?? 0;
+        if (rows.has(position)) expect.fail(`position ${position} is a guest twice`);
+        rows.set(position, words.subarray(0, plan.shape.headSize));
+      }
+      return rows;
+    }),
+  );
+}
+
+/** Every slot in one place, both limits, pages in order, guests as they were kept; returns the counts. */
+async function checkAll({ sequence, cold }: Run) {
+  await cold.settle();
+  const { cache } = sequence;
+  const words = await readWords(gpu, cache);
+  checkPages(words);
+  const pages = slotFormats(words);
+  const guests = await guestRows(sequence);
+  const { sinks } = cache.policy;
+  const found = { hot: 0, cold: 0, gone: 0, recalled: 0 };
+  for (const [layer, heads] of pages.entries())
+    for (const [head, slots] of heads.entries()) {
+      const rows = guests[layer]?.[head] ?? new Map<number, Uint32Array>();
+      for (let position = 0; position < cache.tokens; position++) {
+        const places = [position < sinks || position >= ringStartOf(words, layer), slots.has(position), rows.has(position)].filter(Boolean).length;
+        if (places > 1) expect.fail(`position ${position} of layer ${layer}, head ${head} is in ${places} places`);
+        if (rows.has(position)) found.recalled++;
+        if (places === 1) found.hot++;
+        else if (cold.store.has(position)) found.cold++;
+        else found.gone++;
+      }
+      for (const [position, row] of rows) expect(row).toEqual(cold.store.restore(layer, head, position));
+    }
+  const counts = await cold.counts();
+  expect(counts).toEqual(found);
+  expect(counts.hot + counts.cold + counts.gone).toBe(cache.tokens * pages.length * (pages[0]?.length ?? 0));
+  expect(cold.store.bytes).toBeLessThanOrEqual(cold.store.maxBytes);
+  return counts;
+}
+
+describe("every slot is in one place", () => {
+  test("while tokens are fed, under a limit that holds all", async () => {
+    const run = await start({ maxBytes: 1e7, recall: { guests: 24 } });
+    let recalled = 0;
+    for (let round = 0; round < 12; round++) {
+      await run.feed(17);
+      const counts = await checkAll(run);
+      expect(counts.gone).toBe(0);
+      expect(counts.cold).toBeGreaterThan(500);
+      recalled = Math.max(recalled, counts.recalled);
+    }
+    expect(recalled).toBeGreaterThan(50);
+    run.end();
+  });
+
+  test("under a limit that holds a part, lowered on the way; a limit below a block is refused", async () => {
+    const one = coldBlockBytes(shape());
+    const run = await start({ maxBytes: 12 * one });
+    await run.feed(60);
+    expect((await checkAll(run)).gone).toBeGreaterThan(0);
+    expect(() => run.cold.limit(one - 1)).toThrow(expect.objectContaining({ code: "BAD_OPTION" }));
+    expect(run.cold.store.bytes).toBeGreaterThan(2 * one);
+    run.cold.limit(2 * one);
+    expect(run.cold.store.bytes).toBeLessThanOrEqual(2 * one);
+    await checkAll(run);
+    await run.feed(30);
+    await checkAll(run);
+    run.end();
+  });
+
+  test("with lacuna's own formats and no guests: kept, never brought back", async () => {
+    const run = await start({ maxBytes: 1e7, recall: { guests: 0 } }, { policy: "rate-distortion", ratio: 0.1 });
+    await run.feed(40);
+    const counts = await checkAll(run);
+    expect([counts.recalled, counts.gone]).toEqual([0, 0]);
+    expect(counts.cold).toBeGreaterThan(100);
+    run.end();
+  });
+
+  test("after tokens were taken back, after a restored moment, and in a fork", async () => {
+    const run = await start({ maxBytes: 1e7 });
+    await run.feed(50);
+    const { cache } = run.sequence;
+    cache.rewind(cache.tokens - 3);
+    await run.feed(9);
+    await checkAll(run);
+    const fork = run.sequence.fork();
+    const state = cache.state;
+    const other = new Sequence(transformer, { policy: POLICY, budget: { ratio: 0.2 }, cold: { maxBytes: 1e7 } }, 600, PROMPT);
+    copyCache(gpu, cache, other.cache);
+    await run.feed(40);
+    cache.resume(state);
+    copyCache(gpu, other.cache, cache);
+    await run.feed(20);
+    await checkAll(run);
+    const decoder = new Decoder(transformer, fork.cache, resolveSampling({}), []);
+    if (!fork.cold) throw new Error("no cold tier");
+    for (let i = 0; i < 30; i++) {
+      decoder.force(300 + i);
+      await gpu.idle();
+    }
+    const counts = await checkAll({ ...run, sequence: fork, cold: fork.cold, decoder });
+    expect(counts.gone).toBe(0);
+    decoder.dispose();
+    for (const sequence of [fork, other]) sequence.dispose();
+    run.end();
+  });
+});
+
+describe("bad input and bad luck", () => {
+  test("no room for a block: refused, and nothing stays on the GPU", () => {
+    const before = gpu.ledger.bytes();
+    const make = (): Sequence => new Sequence(transformer, { policy: POLICY, budget: { ratio: 0.2 }, cold: { maxBytes: 100 } }, 600, PROMPT);
+    expect(make).toThrow(expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field: "cold.maxBytes" }) }));
+    expect(gpu.ledger.bytes()).toBe(before);
+  });
+
+  test("a policy that keeps everything has no cold tier", () => {
+    const sequence = new Sequence(transformer, { policy: "full", cold: { maxBytes: 1e6 } }, 100);
+    expect(sequence.cold).toBeUndefined();
+    sequence.dispose();
+  });
+
+  test("after the cache was disposed: a typed error; what was under way changes nothing", async () => {
+    const run = await start({ maxBytes: 1e7 });
+    await run.feed(10, false);
+    run.end();
+    await expect(run.cold.settle()).rejects.toMatchObject({ code: "DISPOSED" });
+    await expect(run.cold.counts()).rejects.toMatchObject({ code: "DISPOSED" });
+    expect(() => run.cold.limit(1e6)).toThrow(expect.objectContaining({ code: "DISPOSED" }));
+    await gpu.idle();
+  });
+
+  test("reads that come late, as in a tab in the background: tokens go on without them, and every slot is still in one place", async () => {
+    const run = await start({ maxBytes: 1e7 });
+    const map = gpu.map.bind(gpu);
+    let open = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const spy = vi.spyOn(gpu, "map").mockImplementation(async (buffer, bytes) => {
+      if (buffer.label.startsWith("Mailbox")) await gate;
+      return map(buffer, bytes);
+    });
+    await run.feed(60);
+    expect(run.cold.recalled()).toEqual([]);
+    open();
+    const counts = await checkAll(run);
+    expect(counts.gone).toBeGreaterThanOrEqual(0);
+    await run.feed(40);
+    await checkAll(run);
+    spy.mockRestore();
+    run.end();
+  });
+
+  test("a readback that fails changes nothing", async () => {
+    const run = await start({ maxBytes: 1e7 });
+    const spy = vi.spyOn(gpu, "map").mockRejectedValue(new Error("gone"));
+    await run.feed(40);
+    await run.cold.settle();
+    expect(run.cold.recalled()).toEqual([]);
+    spy.mockRestore();
+    for (const rows of (await guestRows(run.sequence)).flat()) expect(rows.size).toBe(0);
+    await checkAll(run);
+    run.end();
+  });
+});
+
+test("the same tokens, fed in the same way, bring the same back", async () => {
+  const traces = [];
+  for (let n = 0; n < 2; n++) {
+    const run = await start({ maxBytes: 1e7 });
+    const trace = [];
+    for (let i = 0; i < 30; i++) {
+      await run.feed(2);
+      trace.push(run.cold.recalled().join());
+    }
+    traces.push(trace);
+    run.end();
+  }
+  expect(traces[1]).toEqual(traces[0]);
+  expect(new Set(traces[0]).size).toBeGreaterThan(3);
+});
+
+test("4,096 tokens within both limits", { timeout: 600_000 }, async () => {
+  const { config } = transformer;
+  const tokens = PROMPT + DECODED;
+  const ratio = 0.05;
+  const budget = Math.floor(ratio * tokens * fullBytesPerToken(config));
+  const maxBytes = 100 * coldBlockBytes(shape());
+  const started = performance.now();
+  const run = await start({ maxBytes, recall: { guests: 4 * BLOCK } }, { tokens, ratio });
+  let reading = 0;
+  for (let decoded = 64; decoded <= DECODED; decoded += 64) {
+    for (let part = 0; part < 64; part += 4) {
+      await run.feed(4, false);
+      await gpu.idle();
+      expect(run.cold.store.bytes).toBeLessThanOrEqual(maxBytes);
+      expect(run.sequence.cache.bytes).toBeLessThanOrEqual(budget);
+    }
+    if (decoded % 512 !== 0) continue;
+    const from = performance.now();
+    const counts = await checkAll(run);
+    expect(counts.recalled).toBeGreaterThan(0);
+    reading += performance.now() - from;
+  }
+  console.log(`${((performance.now() - started) / 1000).toFixed(1)} s, ${(reading / 1000).toFixed(1)} of them checking`);
+  run.end();
+});
+
+function shape() {
+  const { layers, kvHeads, headSize } = transformer.config;
+  return { layers, kvHeads, headSize };
+}

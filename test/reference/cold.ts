@@ -1,0 +1,30 @@
+// cold: what the cold tier keeps and sees, in f64, by definition: a vector in 8 bits, and the attention that blocks of evicted slots would get.
+
+import type { Numbers } from "./expected-attention";
+
+/** zero + scale * code, with zero the least channel and 255 steps to the greatest, rounded to nearest. */
+export function recodeCold(vector: Numbers): Float64Array {
+  const channels = Array.from({ length: vector.length }, (_, c) => vector[c] ?? Number.NaN);
+  const [least, most] = [Math.min(...channels), Math.max(...channels)];
+  const scale = Math.fround((most - least) / 255);
+  return Float64Array.from(channels, (x) => (scale > 0 ? least + scale * Math.round((x - least) / scale) : least));
+}
+
+/** One head's share by block: e^{s_j} of the block's cold slots over e^{lse} and all cold slots' e^{s_j}. */
+export function coldShares(
+  query: Numbers,
+  lse: number,
+  slots: readonly { readonly position: number; readonly key: Numbers }[],
+  block: number,
+): Map<number, number> {
+  const D = query.length;
+  const weights = slots.map(({ position, key }) => {
+    let dot = 0;
+    for (let c = 0; c < D; c++) dot += (query[c] ?? Number.NaN) * (key[c] ?? Number.NaN);
+    return { at: Math.floor(position / block), weight: Math.exp(dot / Math.sqrt(D) - lse) };
+  });
+  const total = 1 + weights.reduce((sum, { weight }) => sum + weight, 0);
+  const shares = new Map<number, number>();
+  for (const { at, weight } of weights) shares.set(at, (shares.get(at) ?? 0) + weight / total);
+  return shares;
+}
