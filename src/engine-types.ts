@@ -197,8 +197,7 @@ export interface KvReport {
   readonly bytesByFormat: Partial<Record<FormatName | "ring", number>>;
   readonly slotsKept: number;
   readonly slotsEvicted: number;
-  /** Where the slots are, where there is a cold tier. */
-  readonly cold?: ColdReport;
+  readonly cold?: ColdReport; // where there is a cold tier
 }
 
 export interface Timings {
@@ -286,8 +285,7 @@ export interface MarkerSpan {
 export interface CacheMap {
   readonly tokens: number;
   readonly formats: readonly FormatName[];
-  /** Positions that were evicted and are back, ascending; where there is a cold tier. */
-  readonly recalled?: Uint32Array;
+  readonly recalled?: Uint32Array; // positions that the cold tier brought back, ascending
   readonly layers: readonly { readonly heads: readonly HeadMap[] }[];
 }
 
