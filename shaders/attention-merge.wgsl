@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       mass.x += factor * partials[at + D + 1u];
     }
     for (var f = 0u; f < info.numFormats; f++) {
-      let last = unit + (table[T_HEADER + head * info.numFormats + f] + UNIT - 1u) / UNIT;
+      let last = min(units.x, unit + (table[T_HEADER + head * info.numFormats + f] + UNIT - 1u) / UNIT); // fewer where only some are read
       let isRaw = info.formats[f].valueBits == 16u;
       for (; unit < last; unit++) {
         let at = base + unit * (D + 2u);

@@ -2,11 +2,12 @@
 
 import type { ColdOptions, ColdReport } from "./cold-types";
 import type { PresetName } from "./policy/presets";
+import type { BudgetSpec, ReadSpec } from "./policy/spec-parts";
 import type { OpenRequest, Session } from "./session-types";
 
 export type { ColdOptions, ColdReport } from "./cold-types";
 export type { OpenRequest, SendRequest, Session, SessionMark, SessionUsage } from "./session-types";
-export type { PresetName };
+export type { BudgetSpec, PresetName, ReadSpec };
 
 /**
  * Formats a slot can have, by bits of key and value. k3v2, k2v2-klt, k1.5v2 and k1.5v1 need a calibration of the model; those in "-half" and "-quarter"
@@ -66,24 +67,6 @@ export interface ScoreSpec {
   readonly seed?: number;
 }
 
-/** Who gets how much: every layer the same, shares from the model's own table, PyramidKV's line, a table of one's own, or layers weighed against each other (global, dynamic, cake). */
-export interface BudgetSpec {
-  readonly kind: "uniform" | "ada" | "shares" | "pyramid" | "table" | "global" | "dynamic" | "cake";
-  /** Heads of a layer get the same (default for uniform and dynamic), or compete (AdaKV; default for the others). */
-  readonly heads?: "uniform" | "ada";
-  /** Part of a layer that is divided evenly before its heads compete. */
-  readonly safeguard?: number;
-  /** pyramid: the last layer's slots are this many times fewer than the mean. */
-  readonly beta?: number;
-  /** table: the layers' parts, one a layer, of any sum. */
-  readonly table?: readonly number[];
-  /** cake: tau1 and tau2, by whose inverses the entropy and the variance of a layer's attention are raised; and the prompt's last queries that they are of. */
-  readonly temperatures?: readonly [number, number];
-  readonly window?: number;
-  /** global, dynamic, cake: most times its equal share that one layer may hold. */
-  readonly slack?: number;
-}
-
 export type MarkerKind = "mean" | "plain";
 
 /** Four independent choices (design: score, budget, precision, schedule), all optional but `precision`. */
@@ -120,6 +103,8 @@ export interface PolicySpec {
    * `every`, .5, 2. Not for uniform precision.
    */
   readonly reevaluate?: { readonly every?: number; readonly window?: number; readonly decay?: number; readonly rise?: number };
+  /** What a decoded token reads of what is held; everything by default. */
+  readonly read?: ReadSpec;
   /** Tokens of the ring: the newest half of them at least is in 16 bits. */
   readonly ring?: number;
   readonly sinks?: number;
@@ -195,6 +180,8 @@ export interface KvReport {
   readonly peakBytes: number;
   /** Bytes of slots by format (codes, scales, position and importance), read back from the page tables. */
   readonly bytesByFormat: Partial<Record<FormatName | "ring", number>>;
+  /** Bytes that attention reads of the cache for a token (src/cache/bytes-read.ts): codes, scales, bounds, sinks, ring, as the kernels counted. */
+  readonly bytesReadPerToken: number;
   readonly slotsKept: number;
   readonly slotsEvicted: number;
   readonly cold?: ColdReport; // where there is a cold tier

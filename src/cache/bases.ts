@@ -1,10 +1,12 @@
 // bases: a calibration's bases of keys as the cache's shaders read them: everything static folded into two matrices per head.
 // Leaves to others: measuring them (policy/calibration), the codes (encode-slots), the budget, which does not pay for them: they are the model's.
 
+import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import { hadamardBlock } from "../kernels/cache-kernel";
 import { float16Bits } from "../load/float16";
+import type { ModelConfig } from "../model/model-config";
 import type { Calibration } from "../policy/calibration";
 
 /** A model's calibration with its bases on the GPU. */
@@ -12,6 +14,22 @@ export interface Codec {
   readonly calibration: Calibration;
   /** createBases() of it. */
   readonly bases: GPUBuffer;
+}
+
+/** Throws BAD_OPTION for a calibration of another model's shape. */
+export function checkCodec({ layers, heads, kvHeads, headSize }: ModelConfig, codec: Codec | undefined): void {
+  const found = codec?.calibration;
+  if (!found || (found.layers === layers && found.heads === heads && found.kvHeads === kvHeads && found.headSize === headSize)) return;
+  const sizes = [found.layers, found.heads, found.kvHeads, found.headSize].join(" x ");
+  const expected = [layers, heads, kvHeads, headSize].join(" x ");
+  throw new EngineError(
+    "BAD_OPTION",
+    `The calibration is of a model of ${sizes} layers, heads, kv heads and channels, this one has ${expected}. Calibrate it.`,
+    {
+      found: sizes,
+      expected,
+    },
+  );
 }
 
 /** Sizes that say where a layer's bases stand. */

@@ -8,7 +8,7 @@ import type { CacheGeometry } from "../kernels/cache-kernel";
 import { MOST_SEGMENTS } from "../kernels/cache-kernel";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
-import { basesView, type Codec } from "./bases";
+import { basesView, type Codec, checkCodec } from "./bases";
 import { cacheInfo, INFO_BYTES } from "./cache-info";
 import { clearExtraRows, type ExtraRows } from "./extra-rows";
 import { isFloor, relativeErrors } from "./formats";
@@ -18,6 +18,7 @@ import {
   cacheBytes,
   choosePageLayout,
   extraWords,
+  type FixedParts,
   fullBytesPerToken,
   meanWords,
   type PageLayout,
@@ -25,6 +26,7 @@ import {
   ringPlaneWords,
   tableWords,
 } from "./page-layout";
+import { type ReadPlan, readBytes, readPlanner } from "./read-plan";
 import { trackerBytes } from "./tracker";
 
 export interface CacheRequest {
@@ -61,6 +63,8 @@ export interface CachePlan {
   readonly extraStart: number; // words from a layer's table to its extra rows
   readonly statisticsStride: number; // bytes
   readonly statisticsBytes: number; // of all layers, and of what slots in pages received (tracker)
+  /** Where layers do not read all they hold. */
+  readonly reading?: ReadPlan;
   readonly units: number;
   readonly geometry: CacheGeometry;
   readonly tokens: number;
@@ -95,14 +99,17 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     extraRows,
     statisticsBytes: statisticsStride * shape.layers + tracked,
   };
+  const readingOf = readPlanner(policy, config, { tokens: request.tokens, expected, ringSlots });
+  const fixedOf = (candidate: PageLayout): FixedParts =>
+    policy.read.kind === "all" ? fixed : { ...fixed, readBytes: (most) => readBytes(readingOf(candidate, most), shape.layers) };
   const aside = (candidate: PageLayout): number => pagesAside(policy, candidate, shape, request);
   const affordable = (candidate: PageLayout): boolean =>
     request.budgetBytes === undefined ||
-    cacheBytes(shape, candidate, fixed, Array<number>(shape.layers).fill(shape.kvHeads + aside(candidate))) <= request.budgetBytes;
+    cacheBytes(shape, candidate, fixedOf(candidate), Array<number>(shape.layers).fill(shape.kvHeads + aside(candidate))) <= request.budgetBytes;
   const layout = choosePageLayout(policy.formats, shape.headSize, expected, affordable);
   const pages =
     policy.mode !== "static" && request.budgetBytes !== undefined
-      ? pagesPerLayer(shape, layout, { ...fixed, aside: aside(layout) }, { bytes: request.budgetBytes, shares: request.layerShares }).map((share) =>
+      ? pagesPerLayer(shape, layout, { ...fixedOf(layout), aside: aside(layout) }, { bytes: request.budgetBytes, shares: request.layerShares }).map((share) =>
           Math.min(share, mostPages(policy, layout, shape, request)),
         )
       : Array<number>(shape.layers).fill(pagesForAll(policy, layout, shape, request.tokens));
@@ -114,6 +121,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const group = config.heads / config.kvHeads;
   const unit = group > 8 ? UNIT / 2 : UNIT;
   const sparse = policy.formats.some(({ basis }) => basis === "none");
+  const reading = readingOf(layout, maxPages);
   const meanStart = tableWords(shape, policy.formats.length, maxPages);
   const extraStart = meanStart + meanWords(shape);
   return {
@@ -132,6 +140,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     ringPlane: ringPlaneWords(shape, ringSlots),
     statisticsStride,
     statisticsBytes: fixed.statisticsBytes,
+    ...(reading && { reading }),
     units: Math.ceil(ringSlots / unit) + Math.ceil(extraRows / unit) + policy.formats.length + Math.ceil(request.tokens / unit),
     geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes), sparse },
     tokens: request.tokens,
@@ -169,21 +178,6 @@ function checkPinned(policy: Policy, layout: PageLayout, pages: readonly number[
       `${positions.length} pinned tokens need ${needed} pages in every layer, the budget gives one layer ${least}. Raise the budget or pin less.`,
       { found: least, expected: needed },
     );
-}
-
-function checkCodec({ layers, heads, kvHeads, headSize }: ModelConfig, codec: Codec | undefined): void {
-  const found = codec?.calibration;
-  if (!found || (found.layers === layers && found.heads === heads && found.kvHeads === kvHeads && found.headSize === headSize)) return;
-  const sizes = [found.layers, found.heads, found.kvHeads, found.headSize].join(" x ");
-  const expected = [layers, heads, kvHeads, headSize].join(" x ");
-  throw new EngineError(
-    "BAD_OPTION",
-    `The calibration is of a model of ${sizes} layers, heads, kv heads and channels, this one has ${expected}. Calibrate it.`,
-    {
-      found: sizes,
-      expected,
-    },
-  );
 }
 
 /** Pages per segment where the pool does not fit one binding, else 0. */
@@ -245,6 +239,11 @@ export class CacheBuffers {
     gpu.write(this.info, 0, cacheInfo(plan, policy));
     gpu.write(this.units, 0, new Uint32Array([plan.units, 0, 0, 0]));
     this.#writeEmpty();
+  }
+
+  /** Buffers of role kv that others made, and destroy: part of every copy. */
+  remember(...buffers: readonly GPUBuffer[]): void {
+    this.#kept.push(...buffers);
   }
 
   /** What a copy of this cache must hold: the segments of the pool that exist stand last. */

@@ -4,33 +4,37 @@
 import type { CacheMap, KvReport } from "../engine-types";
 import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
+import { bytesReadPerToken } from "./bytes-read";
 import type { CacheBuffers } from "./cache-buffers";
 import { markerSpans } from "./extra-rows";
 import { ALL_FORMATS } from "./formats";
 import type { KvCache } from "./kv-cache";
 import { TABLE_HEADER } from "./page-layout";
 
-export type CacheUsage = Pick<KvReport, "bytesByFormat" | "slotsKept" | "slotsEvicted">;
+export type CacheUsage = Pick<KvReport, "bytesByFormat" | "bytesReadPerToken" | "slotsKept" | "slotsEvicted">;
 
 /** Usage and map at once. Between tokens, never within one. */
 export async function readCache(gpu: Gpu, cache: KvCache): Promise<CacheUsage & { readonly map: CacheMap }> {
   return { ...(await readUsage(gpu, cache)), map: await readMap(gpu, cache) };
 }
 
-/** Slots by format: reads the tables alone. Throws PAGES_EXHAUSTED if the allocator ever ran out: the content is then wrong. */
+/** Slots by format: reads the tables, and the counts of what was read, alone. Throws PAGES_EXHAUSTED if the allocator ever ran out: the content is then wrong. */
 export async function readUsage(gpu: Gpu, cache: KvCache): Promise<CacheUsage> {
   const { plan, policy } = cache;
   const { layers, kvHeads, headSize } = plan.shape;
   await checkAllocator(gpu, cache.buffers);
-  const raw = Array.from({ length: layers }, (_, layer) => rawPositions(cache, layer).length * kvHeads).reduce((sum, slots) => sum + slots, 0);
+  const rawRows = Array.from({ length: layers }, (_, layer) => rawPositions(cache, layer).length);
+  const raw = kvHeads * rawRows.reduce((sum, rows) => sum + rows, 0);
+  const lists = pageLists(cache, new Uint32Array(await gpu.read(cache.buffers.tables)));
   const bytes: Record<string, number> = { ring: raw * headSize * 4 };
   let kept = raw;
-  for (const { format, length } of pageLists(cache, new Uint32Array(await gpu.read(cache.buffers.tables)))) {
+  for (const { format, length } of lists) {
     const name = policy.formats[format]?.name ?? "";
     bytes[name] = (bytes[name] ?? 0) + length * 4 * (plan.layout.slotWords[format] ?? 0);
     kept += length;
   }
-  return { bytesByFormat: bytes, slotsKept: kept, slotsEvicted: cache.tokens * layers * kvHeads - kept };
+  const bytesRead = await bytesReadPerToken(gpu, cache, lists, rawRows);
+  return { bytesByFormat: bytes, bytesReadPerToken: bytesRead, slotsKept: kept, slotsEvicted: cache.tokens * layers * kvHeads - kept };
 }
 
 /** Every kept position, by layer and kv head: reads all pages, a few MiB at a time. Sinks and ring count as k16v16. */

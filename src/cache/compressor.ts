@@ -12,6 +12,7 @@ import { bindLiftPages } from "../kernels/lift-pages";
 import { bindPlaceMarkers } from "../kernels/place-markers";
 import { bindSlotMeans } from "../kernels/slot-means";
 import type { CacheBuffers } from "./cache-buffers";
+import type { SelectiveReader } from "./selective-reader";
 import type { Tracker } from "./tracker";
 
 /** Where slots come from. */
@@ -67,10 +68,12 @@ export class Compressor {
   readonly #counts: GPUBuffer; // (G) u32
   readonly #blank: GPUBuffer; // stands in for scores where there are none
   readonly #layers: readonly LayerOps[];
+  readonly #bounds: ReturnType<SelectiveReader["bindUpdate"]> | undefined;
 
   /**
    * @param numCandidates most slots per kv head that one compression judges
    * @param existing what happens to slots already in pages: "none" are there (a prompt), they "stay" (static policies), or are "judged" again
+   * @param reader whose bounds are brought up to date where not everything is read
    */
   constructor(
     private readonly gpu: Gpu,
@@ -80,6 +83,7 @@ export class Compressor {
     private readonly existing: "none" | "stay" | "judged",
     role: "scratch" | "staging",
     private readonly tracker?: Tracker | undefined,
+    reader?: SelectiveReader,
   ) {
     const { plan } = buffers;
     const heads = plan.shape.kvHeads;
@@ -90,6 +94,7 @@ export class Compressor {
     this.#counts = make("counts", heads * 4);
     this.#blank = make("blank", heads * 4);
     this.#layers = Array.from({ length: plan.shape.layers }, (_, layer) => this.#bindLayer(layer));
+    this.#bounds = reader?.bindUpdate(this.step, existing === "stay" ? numCandidates : Number.POSITIVE_INFINITY);
   }
 
   /** Says which slots come in; before the submit that records them. */
@@ -117,6 +122,7 @@ export class Compressor {
     if (reevaluated) ops.reevaluate?.record(recorder);
     ops.choose.record(recorder);
     ops.encode.record(recorder, most);
+    this.#bounds?.record(recorder, layer);
     for (const op of ops.markers) op.record(recorder);
   }
 

@@ -6,27 +6,20 @@ import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import type { Recorder } from "../gpu/recorder";
 import type { Step } from "../gpu/step";
-import { bindAttentionMerge } from "../kernels/attention-merge";
-import { bindCacheAttention } from "../kernels/cache-attention";
 import { bindRingFill } from "../kernels/ring-fill";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { CacheBuffers, type CachePlan, pagesForAll } from "./cache-buffers";
 import { Compressor, type SlotSource } from "./compressor";
+import { type AttentionOps, bindLayerAttention, type DecodeBuffers } from "./layer-attention";
 import { LayerPages } from "./layer-pages";
 import { RingSchedule, type RingState, type RingTurn } from "./ring-schedule";
 import type { PromptStaging, RowScores } from "./row-scores";
+import { SelectiveReader } from "./selective-reader";
 import { Tracker } from "./tracker";
 import type { CacheWatcher } from "./watcher";
 
-export type { PromptStaging, RowScores };
-
-/** Buffers of a decoding step that the cache reads and writes. */
-export interface DecodeBuffers {
-  readonly step: GPUBuffer;
-  readonly rotated: GPUBuffer; // (H * D) f32
-  readonly output: GPUBuffer; // (H * D) f32
-}
+export type { DecodeBuffers, PromptStaging, RowScores };
 
 /** A layer takes in the queries of one token in so many, layers in turn: neighbours hardly differ, and each costs a dispatch. */
 const OBSERVED = 4;
@@ -42,11 +35,6 @@ export interface CacheState {
   readonly watcher?: unknown; // of whoever follows the cache
 }
 
-interface AttentionOps {
-  readonly attend: ReturnType<typeof bindCacheAttention>;
-  readonly merge: ReturnType<typeof bindAttentionMerge>;
-}
-
 export class KvCache {
   readonly buffers: CacheBuffers;
   watcher: CacheWatcher | undefined; // set before the prompt, or never
@@ -56,6 +44,8 @@ export class KvCache {
   #ring: Compressor | undefined;
   #prompt: Compressor | undefined;
   #layerPages: LayerPages | undefined;
+  /** Which of what is held a token reads, where that is not all. */
+  readonly reader: SelectiveReader | undefined;
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
   #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0, judged: true };
   #promptRows = 0;
@@ -70,10 +60,11 @@ export class KvCache {
     readonly policy: Policy,
     readonly plan: CachePlan,
     private readonly decode: DecodeBuffers,
-    scoreRing?: (buffers: CacheBuffers) => RowScores,
+    scoreRing?: (buffers: CacheBuffers, reader?: SelectiveReader) => RowScores,
   ) {
     this.buffers = new CacheBuffers(gpu, plan, config, policy);
-    this.#ringScores = scoreRing?.(this.buffers);
+    this.reader = plan.reading && new SelectiveReader(gpu, this.buffers, plan.reading, decode.rotated, config.heads);
+    this.#ringScores = scoreRing?.(this.buffers, this.reader);
     const unjudged = plan.headroom.map(({ tokens }) => tokens);
     this.#schedule = new RingSchedule(plan.shape.layers, policy.sinks, policy.ring, unjudged);
     this.#attention = this.#bindLayers();
@@ -113,11 +104,11 @@ export class KvCache {
     };
     this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks, meanRows: count + newest, now: staging.tokens, judged: true };
     this.#promptRows = sinks + newest;
-    this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging");
+    this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging", undefined, this.reader);
     this.#prompt.write(this.#promptIntake);
     const { importance } = source;
     if (policy.budget.weighsLayers && importance && count > 0)
-      this.#layerPages = new LayerPages(this.gpu, buffers, { ...source, importance }, this.#prompt.step, this.#promptIntake);
+      this.#layerPages = new LayerPages(this.gpu, buffers, { ...source, importance }, this.#prompt.step, this.#promptIntake, this.reader);
     const params = this.gpu.createBuffer("KvCache.ringFill", 32, "staging", { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
     this.gpu.write(
       params,
@@ -154,7 +145,7 @@ export class KvCache {
   /** Binds the compression of the ring: once, before the first advance(). After the prompt's staging is freed, whose room its scratch then takes. */
   beginDecoding(): void {
     const existing = this.policy.mode === "static" ? "stay" : "judged";
-    this.#ring ??= new Compressor(this.gpu, this.buffers, this.#ringSource(), this.#mostCandidates(), existing, "scratch", this.#tracker);
+    this.#ring ??= new Compressor(this.gpu, this.buffers, this.#ringSource(), this.#mostCandidates(), existing, "scratch", this.#tracker, this.reader);
   }
 
   /**
@@ -192,10 +183,11 @@ export class KvCache {
     }
   }
 
-  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; one more where its queries are observed, what the ring receives is counted, or what slots in pages do. */
+  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; two more where it chooses what to read, one where its queries are observed, what the ring receives is counted, or what slots in pages do. */
   recordAttention(recorder: Recorder, layer: number): void {
     const ops = this.#attention[layer];
     if ((this.#tokens + layer) % OBSERVED === 0) this.#ringScores?.observe?.(recorder, layer);
+    this.reader?.recordSelection(recorder, layer);
     ops?.attend.record(recorder);
     ops?.merge.record(recorder);
     this.#ringScores?.attended?.(recorder, layer);
@@ -253,6 +245,7 @@ export class KvCache {
     this.#freePrompt();
     this.#ring?.dispose();
     this.#tracker?.dispose();
+    this.reader?.dispose();
     this.buffers.dispose();
   }
 
@@ -312,24 +305,6 @@ export class KvCache {
   }
 
   #bindLayers(): readonly AttentionOps[] {
-    return Array.from({ length: this.plan.shape.layers }, (_, layer) => this.#bindAttention(layer));
-  }
-
-  #bindAttention(layer: number): AttentionOps {
-    const { gpu, buffers, plan } = this;
-    const { step, rotated, output } = this.decode;
-    const { geometry, units } = plan;
-    const shared = { info: buffers.info, step, table: buffers.table(layer), partials: buffers.partials };
-    return {
-      attend: bindCacheAttention(gpu, geometry, {
-        ...shared,
-        rotated,
-        ring: buffers.ringRows(layer),
-        bases: buffers.bases(layer),
-        pool: buffers.pool,
-        units,
-      }),
-      merge: bindAttentionMerge(gpu, geometry, { ...shared, means: buffers.mean(layer), output, units: buffers.units }),
-    };
+    return Array.from({ length: this.plan.shape.layers }, (_, layer) => bindLayerAttention(this.gpu, this.buffers, this.decode, layer, this.reader));
   }
 }

@@ -10,6 +10,7 @@ import { bindPreferPages } from "../kernels/prefer-pages";
 import { bindSharePages } from "../kernels/share-pages";
 import type { CacheBuffers } from "./cache-buffers";
 import { Compressor, type Intake, type SlotSource } from "./compressor";
+import type { SelectiveReader } from "./selective-reader";
 
 export class LayerPages {
   readonly #judged: GPUBuffer; // (L, G, LEVELS) u32: slots by importance; or (L) f32: preferences
@@ -28,6 +29,7 @@ export class LayerPages {
     source: Required<SlotSource>,
     step: GPUBuffer,
     intake: Intake,
+    reader?: SelectiveReader,
   ) {
     const { plan, info, tables } = buffers;
     const { layers, kvHeads } = plan.shape;
@@ -43,7 +45,7 @@ export class LayerPages {
     for (let layer = 0; layer < layers; layer++) shares.set([layer + 1, shared, most, plan.tableStride], layer * 64);
     gpu.write(this.#shares, 0, shares);
     this.#most = Math.min(intake.count, plan.maxPages * Math.max(...plan.layout.slotsPerPage));
-    this.#trim = new Compressor(gpu, buffers, source, Math.max(1, this.#most), "judged", "staging");
+    this.#trim = new Compressor(gpu, buffers, source, Math.max(1, this.#most), "judged", "staging", undefined, reader);
     this.#trim.write({ ...intake, count: 0, firstPosition: intake.firstPosition + intake.count });
     this.#layers = Array.from({ length: layers }, (_, layer): Op[] => {
       const share = { buffer: this.#shares, offset: layer * 256, size: 16 };

@@ -109,14 +109,17 @@ export interface FixedParts {
   readonly slack?: number;
   /** Pages of every layer that are no part of what layers share; 0 by default. */
   readonly aside?: number;
+  /** Bytes of what selective reading keeps beside the pages (read-plan), by the pages of the largest layer; none by default. */
+  readonly readBytes?: (maxPages: number) => number;
 }
 
 /** Bytes of a cache with these pages: pages, sinks, ring, extra rows, means, tables, free list, and the policy's statistics. Every layer's table has room for the largest. */
 export function cacheBytes(shape: CacheShape, layout: PageLayout, fixed: FixedParts, pages: readonly number[]): number {
   const total = pages.reduce((a, b) => a + b, 0);
-  const table = tableWords(shape, fixed.numFormats, Math.ceil(Math.max(...pages) * (fixed.slack ?? 1)));
-  const perLayer = 2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + extraWords(shape, fixed.extraRows ?? 0) + table;
-  return 4 * (shape.layers * perLayer + 4 + total) + Math.max(16, fixed.statisticsBytes) + total * layout.pageBytes;
+  const most = Math.ceil(Math.max(...pages) * (fixed.slack ?? 1));
+  const extra = extraWords(shape, fixed.extraRows ?? 0);
+  const perLayer = 2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + extra + tableWords(shape, fixed.numFormats, most);
+  return 4 * (shape.layers * perLayer + 4 + total) + Math.max(16, fixed.statisticsBytes) + (fixed.readBytes?.(most) ?? 0) + total * layout.pageBytes;
 }
 
 /**
@@ -138,7 +141,7 @@ export function pagesPerLayer(
     const pages = shared.map((count) => count + aside);
     const excess = cacheBytes(shape, layout, fixed, pages) - budget.bytes;
     if (excess <= 0) return pages;
-    total -= Math.max(1, Math.floor(excess / (2 * pageBytes))); // a page and its table words cost less than two pages
+    total -= Math.max(1, Math.floor(excess / ((fixed.readBytes ? 4 : 2) * pageBytes))); // a page and its table words cost less than two pages, its bounds as much again
   }
   const needed = cacheBytes(shape, layout, fixed, Array<number>(layers).fill(kvHeads + aside));
   const unjudged = aside === 0 ? "" : ` + ${aside} pages a layer for new tokens that are not judged`;

@@ -73,7 +73,7 @@ export function checkFrom(from: number, least: number, most: number): number {
 export async function reportKv(runtime: Runtime, sequence: Sequence, peakBytes: number, withMap: boolean): Promise<{ kv: KvReport; cacheMap?: CacheMap }> {
   const { config } = runtime.transformer;
   const { gpu } = runtime.transformer;
-  const { bytesByFormat, slotsKept, slotsEvicted } = await readUsage(gpu, sequence.cache);
+  const { bytesByFormat, bytesReadPerToken, slotsKept, slotsEvicted } = await readUsage(gpu, sequence.cache);
   const fullBytes = sequence.cache.tokens * fullBytesPerToken(config);
   return {
     kv: {
@@ -81,6 +81,7 @@ export async function reportKv(runtime: Runtime, sequence: Sequence, peakBytes: 
       fullBytes,
       peakBytes,
       bytesByFormat,
+      bytesReadPerToken,
       slotsKept,
       slotsEvicted,
       ...(sequence.cold && { cold: await coldReport(sequence.cold) }),

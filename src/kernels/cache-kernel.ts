@@ -58,6 +58,8 @@ export interface CacheKernelSpec {
   readonly code: readonly string[];
   readonly bindings: readonly Binding[];
   readonly workgroup: number;
+  /** Beside those of every cache kernel. */
+  readonly literals?: Readonly<Record<string, number>>;
 }
 
 /** Compiles (once) and binds one of the cache's shaders. */
@@ -83,6 +85,7 @@ export function bindCacheKernel(
       UNIT: geometry.unit,
       BLOCK: hadamardBlock(geometry.headSize),
       WG: spec.workgroup,
+      ...spec.literals,
       ...(bases ? { BASES: spec.bindings.length } : {}),
       ...(pool ? { POOL: own.length, SEGMENT_PAGES: Math.max(1, geometry.segmentPages) } : {}),
     },

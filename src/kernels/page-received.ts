@@ -1,6 +1,7 @@
 // page-received: one dispatch of shaders/page-received.wgsl, after attention-merge.
 
 import attentionKeys from "../../shaders/lib/attention-keys.wgsl?raw";
+import attentionRing from "../../shaders/lib/attention-ring.wgsl?raw";
 import attentionUnits from "../../shaders/lib/attention-units.wgsl?raw";
 import kltAttention from "../../shaders/lib/klt-attention.wgsl?raw";
 import sparseAttention from "../../shaders/lib/sparse-attention.wgsl?raw";
@@ -29,7 +30,7 @@ export interface PageReceivedArgs {
 export function pageReceived(gpu: Gpu, geometry: CacheGeometry, args: PageReceivedArgs): Op {
   const spec = {
     name: "page-received",
-    code: [stepLib, attentionUnits, attentionKeys, kltAttention, sparseAttention, shader],
+    code: [stepLib, attentionRing, attentionUnits, attentionKeys, kltAttention, sparseAttention, shader],
     bindings: ["uniform", "uniform", "uniform", "read", "read", "read", "write"] as const,
     workgroup: 64,
   };

@@ -7,11 +7,13 @@ import { copyCache } from "../cache/cache-snapshot";
 import { KvCache, type RowScores } from "../cache/kv-cache";
 import { fullBytesPerToken } from "../cache/page-layout";
 import { type PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
+import { sparseAttention } from "../cache/read-plan";
 import { RingScorer } from "../cache/ring-scorer";
+import type { SelectiveReader } from "../cache/selective-reader";
 import { energyOffset, receivedOffset, statisticsBytesPerLayer } from "../cache/statistics";
 import { ColdTier } from "../cold/cold-tier";
 import { type ColdSettings, resolveCold, withGuests } from "../cold/options";
-import type { CacheOptions } from "../engine-types";
+import type { Budget, CacheOptions } from "../engine-types";
 import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
 import { StepBuffer } from "../gpu/step";
@@ -20,6 +22,7 @@ import { autoChoice } from "../policy/auto";
 import { sharesOf } from "../policy/budgets";
 import type { Calibration } from "../policy/calibration";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
+import { rocketCapacity } from "../policy/reading";
 import { checkWindow } from "../policy/reevaluation";
 import { scorerByName } from "../policy/scorers";
 import type { ScoreOptions } from "../policy/scorers/scorer";
@@ -55,7 +58,9 @@ export class Sequence {
     const plain = chosen.policy ?? (chosen.budget ? "lacuna" : "full");
     const calibration = transformer.codec?.calibration;
     const asked = cold && needsBudget(resolvePolicy(plain, calibration)) ? withGuests(plain, cold.guests) : plain;
-    const bytes = needsBudget(resolvePolicy(asked, calibration)) ? budgetBytes(chosen.budget, this.fullBytes) : undefined;
+    const bytes = needsBudget(resolvePolicy(asked, calibration))
+      ? budgetBytes(chosen.budget ?? this.#ownBudget(asked, tokens, promptTokens), this.fullBytes)
+      : undefined;
     const policy = resolvePolicy(asked, calibration, (bytes ?? this.fullBytes) / this.fullBytes);
     checkWindow(policy, tokens);
     this.policy = policy;
@@ -113,6 +118,16 @@ export class Sequence {
     return tier;
   }
 
+  /** What a policy takes where none is given: RocketKV's split, in 16 bits, with the bounds of its chunks. */
+  #ownBudget(asked: NonNullable<CacheOptions["policy"]>, tokens: number, promptTokens: number): Budget | undefined {
+    const { read } = resolvePolicy(asked);
+    if (read.kind !== "rocket") return undefined;
+    const { config } = this.transformer;
+    const held = rocketCapacity(read.tokens, promptTokens || tokens, promptTokens ? tokens - promptTokens : 0);
+    const { span } = sparseAttention(read.tokens, held, config.headSize);
+    return { bytes: Math.min(this.fullBytes, Math.ceil(held * fullBytesPerToken(config) * (1 + 1 / span))) };
+  }
+
   #createCache(owner: string, { tokens, promptTokens }: { tokens: number; promptTokens: number }, bytes: number | undefined): KvCache {
     const { policy, transformer } = this;
     const { gpu, config, codec } = transformer;
@@ -130,7 +145,7 @@ export class Sequence {
       ...(bytes === undefined ? {} : { budgetBytes: bytes }),
     };
     const plan = planCache(gpu, config, policy, request, codec);
-    return new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, policy.score ? (buffers) => this.#scoreRing(buffers) : undefined);
+    return new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, policy.score ? (buffers, reader) => this.#scoreRing(buffers, reader) : undefined);
   }
 
   #scorePrompt(buffers: Omit<PromptBuffers, "owner" | "momentsTarget">): PromptScorer {
@@ -148,14 +163,14 @@ export class Sequence {
   }
 
   /** Scores of the ring's rows, sinks included in the rows but never judged. */
-  #scoreRing(buffers: CacheBuffers): RowScores {
+  #scoreRing(buffers: CacheBuffers, reader?: SelectiveReader): RowScores {
     const { gpu, config, decodeBuffers } = this.transformer;
     const options = this.#requireScore();
     const { ringSlots, shape, owner } = buffers.plan;
     const step = new StepBuffer(gpu, owner);
     this.#ringStep = step;
     const layers = Array.from({ length: shape.layers }, (_, layer) => ({ keys: buffers.ringKeys(layer), values: buffers.ringValues(layer) }));
-    const attention = this.#countsRing() ? this.#countRing(buffers) : undefined;
+    const attention = this.#countsRing() ? this.#countRing(buffers, reader) : undefined;
     const scorer = new RingScorer(gpu, config, scorerByName(options.kind), options, {
       step: step.buffer,
       qkv: decodeBuffers.qkv,
@@ -183,8 +198,11 @@ export class Sequence {
     };
   }
 
-  /** Keeps what the ring's rows receive from every token decoded. */
-  #countRing(buffers: CacheBuffers): Required<Pick<RowScores, "begin" | "attended">> & { readonly received: (layer: number) => BufferView } {
+  /** Keeps what the ring's rows receive from every token decoded: of the attention over what it reads. */
+  #countRing(
+    buffers: CacheBuffers,
+    reader?: SelectiveReader,
+  ): Required<Pick<RowScores, "begin" | "attended">> & { readonly received: (layer: number) => BufferView } {
     const { gpu, config, decodeBuffers } = this.transformer;
     const { plan, info, units, partials } = buffers;
     const most = scorerByName(this.#requireScore().kind).ringAttention === "max";
@@ -192,9 +210,14 @@ export class Sequence {
     const begun = gpu.createBuffer(`${plan.owner}.begun`, 16, "scratch", { usage, owner: plan.owner });
     const size = config.kvHeads * plan.ringSlots * 4;
     const received = (layer: number): BufferView => ({ buffer: buffers.statistics, offset: receivedOffset(config, layer, plan.ringSlots), size });
-    const shared = { info, units, begun, partials, step: decodeBuffers.step, rotated: decodeBuffers.rotated };
+    const shared = { info, begun, partials, step: decodeBuffers.step, rotated: decodeBuffers.rotated };
     const ops = Array.from({ length: plan.shape.layers }, (_, layer) =>
-      ringAttention(gpu, plan.geometry, { ...shared, ring: buffers.ringRows(layer), received: received(layer) }),
+      ringAttention(gpu, plan.geometry, {
+        ...shared,
+        units: reader?.ofLayer(layer)?.unitsBuffer ?? units,
+        ring: buffers.ringRows(layer),
+        received: received(layer),
+      }),
     );
     return {
       received,

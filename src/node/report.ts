@@ -7,7 +7,7 @@ import { isEngineError } from "../errors";
 export function toJson(info: EngineInfo, result: GenerateResult | ScoreResult) {
   const { name, architecture, sha256, layers, kvHeads, headSize } = info.model;
   const { prefillMs, decodeMs, prefillTokensPerSecond, decodeTokensPerSecond } = result.timings;
-  const { bytes, fullBytes, peakBytes, bytesByFormat, slotsKept, slotsEvicted } = result.kv;
+  const { bytes, fullBytes, peakBytes, bytesByFormat, bytesReadPerToken, slotsKept, slotsEvicted } = result.kv;
   const { dispatches, submits, objectsCreated } = result.perToken;
   return {
     model: { name, architecture, sha256, layers, kvHeads, headSize },
@@ -17,7 +17,7 @@ export function toJson(info: EngineInfo, result: GenerateResult | ScoreResult) {
       "output" in result
         ? { text: result.output.text, ids: result.output.ids, finishReason: result.output.finishReason }
         : { text: "", ids: [], finishReason: "length" },
-    kv: { bytes, fullBytes, peakBytes, bytesByFormat, slotsKept, slotsEvicted },
+    kv: { bytes, fullBytes, peakBytes, bytesByFormat, bytesReadPerToken, slotsKept, slotsEvicted },
     timings: { loadMs: info.loadMs, prefillMs, decodeMs, prefillTokensPerSecond, decodeTokensPerSecond },
     perToken: { dispatches, submits, objectsCreated },
     ...("output" in result ? {} : { score: scoreJson(result) }),

@@ -9,6 +9,7 @@ import { type BudgetRule, resolveBudget } from "./budgets";
 import type { Calibration } from "./calibration";
 import { bad, whole, within } from "./checks";
 import { PRESET_NAMES, PRESETS } from "./presets";
+import { type ReadRule, resolveReading } from "./reading";
 import { type Reevaluation, resolveReevaluation } from "./reevaluation";
 import { resolveSchedule, type ScheduleRule } from "./schedules";
 import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
@@ -38,6 +39,8 @@ export interface Policy {
   readonly schedule: ScheduleRule;
   /** Importance follows what is decoded; absent: it stays as it was. */
   readonly reevaluate?: Reevaluation;
+  /** What a decoded token reads of what is held. */
+  readonly read: ReadRule;
   readonly ring: number;
   readonly sinks: number;
   readonly pinned: readonly (readonly [number, number])[];
@@ -83,6 +86,8 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
   if (!mode) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
   const { formats, thresholds } = resolveTiers(spec, calibration);
   const score = resolveScore(spec, mode);
+  const ring = whole("ring", spec.ring ?? (mode === "rate-distortion" && ratio < RING.below ? RING.small : RING.usual), 2, 1024);
+  const sinks = whole("sinks", spec.sinks ?? 4, 0, 64);
   return {
     name: typeof policy === "string" ? policy : kind,
     ...(score ? { score } : {}),
@@ -97,8 +102,9 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     quantizer: resolveQuantizer(spec, mode),
     schedule: resolveSchedule(spec.schedule),
     ...(spec.reevaluate && { reevaluate: resolveReevaluation(spec.reevaluate, score) }),
-    ring: whole("ring", spec.ring ?? (mode === "rate-distortion" && ratio < RING.below ? RING.small : RING.usual), 2, 1024),
-    sinks: whole("sinks", spec.sinks ?? 4, 0, 64),
+    read: resolveReading(spec.read, formats, sinks + ring + 1, spec.reevaluate),
+    ring,
+    sinks,
     pinned: resolvePinned(spec),
     markers: resolveMarkers(spec, mode),
     guests: whole("guests", spec.guests ?? 0, 0, MOST_GUESTS),

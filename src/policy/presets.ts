@@ -180,6 +180,38 @@ export const PRESETS = {
       precision: { kind: "tiers", formats: ["k4v2", "k8v4"], thresholds: [0.02, 1] },
     },
   },
+  // Paper: one set of pages per query head and 16 bits; here per kv head, shared by its group.
+  quest: {
+    title: "Quest",
+    sentence: "Keeps every token and reads, of each head's, only the pages whose bounds promise most.",
+    source: "Tang et al. 2024",
+    spec: { ...uniform("k16v16"), read: { kind: "quest" } },
+  },
+  // Stage 1 drops for good, of the prompt alone; without a budget it keeps C1 tokens, as the paper splits them (src/policy/reading.ts).
+  rocketkv: {
+    title: "RocketKV",
+    sentence: "Drops what the end of the prompt does not look at, and reads for every token only what a sketch of the rest promises.",
+    source: "Behnam et al. 2025",
+    spec: {
+      score: { kind: "snapkv", window: 32, pool: 63, poolKind: "max" },
+      ...UNIFORM,
+      schedule: { kind: "prefill" },
+      read: { kind: "rocket" },
+    },
+  },
+  // The paper filters each turn's history by the turn's own window; here the second stage looks at all of it.
+  "rocketkv-mt": {
+    title: "RocketKV-MT",
+    sentence: "RocketKV for several turns: nothing is dropped, and little of it read.",
+    source: "Behnam et al. 2025",
+    spec: { ...uniform("k16v16"), read: { kind: "rocket" } },
+  },
+  freekv: {
+    title: "FreeKV",
+    sentence: "Quest with pages of 32 that are chosen anew only where a head's queries turn away from those that chose.",
+    source: "FreeKV 2026",
+    spec: { ...uniform("k16v16"), read: { kind: "quest", chunk: 32, reselect: 0.85 } },
+  },
   "uniform-8": { title: "Uniform 8 bits", sentence: "Keeps every token, all in 8 bits.", source: "QuaRot", spec: uniform("k8v8") },
   "uniform-4": { title: "Uniform 4 bits", sentence: "Keeps every token, all in 4 bits.", source: "QuaRot", spec: uniform("k4v4") },
   "uniform-2": { title: "Uniform 2 bits", sentence: "Keeps every token, all in 2 bits.", source: "QuaRot", spec: uniform("k2v2") },

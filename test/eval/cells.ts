@@ -21,6 +21,7 @@ export interface Cell {
   readonly logRatio: number; // sum of log p(full) - log p(compressed), nats
   readonly kvBytes: number;
   readonly fullBytes: number;
+  readonly readBytes: number; // a token
   readonly peakBytes: number;
   readonly evicted: number;
   readonly decodeTokens: number;
@@ -43,6 +44,7 @@ export function cellOf(sample: Sample, { kv, timings }: CacheScore, tokens: read
     logRatio: sum(({ fullLogprob, logprob }) => fullLogprob - logprob),
     kvBytes: kv.bytes,
     fullBytes: kv.fullBytes,
+    readBytes: kv.bytesReadPerToken,
     peakBytes: kv.peakBytes,
     evicted: kv.slotsEvicted,
     decodeTokens: Math.max(0, tokens.length - 1),

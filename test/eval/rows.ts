@@ -20,6 +20,7 @@ export interface Row {
   readonly perplexityRatio: number; // of the true tokens, compressed over full
   readonly kvBytes: number; // live GPU buffers of the cache, mean over samples
   readonly fullBytes: number;
+  readonly readBytes: number; // that attention reads of the cache for a token, mean over samples
   readonly peakBytes: number; // live GPU buffers of everything, most over samples
   readonly evicted: number; // slots, mean over samples
   readonly decodeTokensPerSecond: number;
@@ -51,13 +52,14 @@ export function rowOf({ task, length }: Pick<EvalOptions, "task" | "length">, ki
     perplexityRatio: Math.exp(sum((cell) => cell.logRatio) / tokens),
     kvBytes: Math.round(mean((cell) => cell.kvBytes)),
     fullBytes: Math.round(mean((cell) => cell.fullBytes)),
+    readBytes: Math.round(mean((cell) => cell.readBytes)),
     peakBytes: Math.max(...cells.map((cell) => cell.peakBytes)),
     evicted: Math.round(mean((cell) => cell.evicted)),
     decodeTokensPerSecond: decodeMs > 0 ? (1000 * sum((cell) => cell.decodeTokens)) / decodeMs : 0,
   };
 }
 
-const HEAD = ["policy", "budget", "bytes", "kv KiB", "score", "KL", "top-1", "ppl ratio", "evicted", "peak MiB", "tokens/s"];
+const HEAD = ["policy", "budget", "bytes", "kv KiB", "read", "score", "KL", "top-1", "ppl ratio", "evicted", "peak MiB", "tokens/s"];
 
 /** One table a kind. */
 export function describe(rows: readonly Row[]): string {
@@ -72,13 +74,14 @@ export function describe(rows: readonly Row[]): string {
 }
 
 function words(row: Row): string[] {
-  const { policy, budget, kvBytes, fullBytes } = row;
+  const { policy, budget, kvBytes, fullBytes, readBytes } = row;
   const full = policy === FULL.policy;
   return [
     shorten(policy),
     budget === null ? "-" : budget <= 1 ? percent(budget, 2).replace(/\.?0+ %$/, " %") : `${(budget / 1024).toFixed(0)} KiB`,
     percent(kvBytes / fullBytes),
     (kvBytes / 1024).toFixed(0),
+    percent(readBytes / fullBytes),
     row.score.toFixed(3),
     full ? "" : row.meanKl.toPrecision(2),
     full ? "" : row.top1Agreement.toFixed(3),

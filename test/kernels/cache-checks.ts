@@ -2,6 +2,7 @@
 
 import { expect } from "vitest";
 import type { KvCache } from "../../src/cache/kv-cache";
+import { readBytes } from "../../src/cache/read-plan";
 import type { Gpu } from "../../src/gpu/device";
 import { type CacheWords, pageLists } from "../reference/page-table";
 
@@ -63,12 +64,12 @@ export function checkPages({ plan, policy, tables, free, ...words }: CacheWords)
   expect([...spare, ...taken].sort((a, b) => a - b)).toEqual(Array.from({ length: capacity }, (_, page) => page));
 }
 
-/** Its live buffers are pages, tables with means, free list, sinks and ring, and statistics, to the byte, and no more than the budget. */
+/** Its live buffers are pages, tables with means, free list, sinks and ring, statistics, and bounds and selections, to the byte, and no more than the budget. */
 export function checkBytes({ bytes, plan }: KvCache, budget: number): void {
   const { layers } = plan.shape;
   const perLayer = 4 * (plan.tableStride + 2 * plan.ringPlane) + plan.statisticsStride;
   const statistics = plan.statisticsStride === 0 ? 16 : 0; // no buffer is empty
-  expect(bytes).toBe(layers * perLayer + statistics + 4 * (4 + plan.totalPages) + plan.totalPages * plan.layout.pageBytes);
+  expect(bytes).toBe(readBytes(plan.reading, layers) + layers * perLayer + statistics + 4 * (4 + plan.totalPages) + plan.totalPages * plan.layout.pageBytes);
   expect(bytes).toBeLessThanOrEqual(budget);
 }
 

@@ -5,9 +5,11 @@ import { readCache, readMap, readUsage } from "../../src/cache/cache-report";
 import { ALL_FORMATS, slotWords } from "../../src/cache/formats";
 import type { PolicySpec, PresetName } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
+import { slotsInPages, slotsInRing } from "../reference/page-table";
 import { expectClose, tolerances } from "../tolerances";
 import { CacheBench } from "./cache-bench";
 import { testGpu } from "./gpu";
+import { readSelections } from "./read-bench";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -79,6 +81,40 @@ test("markers: spans in order that hold every evicted position once, as many as 
   await without.prompt(150);
   expect((await readMap(gpu, without.cache)).layers[0]?.heads[0]?.markers).toBeUndefined();
   without.dispose();
+});
+
+test.each([
+  ["everything", { precision: { kind: "uniform", format: "k8v8" } }],
+  ["quest", { precision: { kind: "uniform", format: "k8v8" }, read: { kind: "quest", tokens: 40, chunk: 4, dense: 1 } }],
+  ["rocket", { precision: { kind: "uniform", format: "k8v8" }, read: { kind: "rocket", tokens: 64 } }],
+] as const)("bytes read a token, counted by hand from what was chosen: %s", async (_, policy) => {
+  const [D, G] = [32, 2];
+  const bench = new CacheBench(gpu, { D, G, group: 1 }, policy, { tokens: 130 });
+  await bench.prompt(120);
+  const { reader } = bench.cache;
+  let selected = 0;
+  const steps = 5;
+  for (let i = 0; i < steps; i++) {
+    await bench.append();
+    if (!reader) continue;
+    const { span, dense, channels, sparse } = reader.plan;
+    const words = await bench.words();
+    const chosen = await readSelections(gpu, bench.cache);
+    for (const [index, heads] of chosen.entries())
+      for (const [head, { slots }] of heads.entries()) {
+        const chunks = Math.ceil(slotsInPages(words, index + dense, head).length / span);
+        selected += slots.length * (2 * D + 8) + chunks * channels * (sparse ? 2 : 4); // codes of a byte, two scales and zeros; f16 bounds
+      }
+  }
+  const words = await bench.words();
+  let want = selected / steps;
+  for (let layer = 0; layer < 2; layer++)
+    for (let head = 0; head < G; head++) {
+      want += 4 * D * slotsInRing(words, layer, head, 125, bench.cache.ringStart(layer)).length;
+      if (layer < (reader?.plan.dense ?? 2)) want += (2 * D + 8) * slotsInPages(words, layer, head).length;
+    }
+  expect((await readUsage(gpu, bench.cache)).bytesReadPerToken).toBeCloseTo(want, 6);
+  bench.dispose();
 });
 
 test("an allocator that ran out is an error", async () => {

@@ -41,7 +41,15 @@ function idsFile(name: string, ids: readonly number[]): string {
 }
 
 const number = expect.any(Number);
-const KV = { bytes: number, fullBytes: number, peakBytes: number, bytesByFormat: expect.any(Object), slotsKept: number, slotsEvicted: number };
+const KV = {
+  bytes: number,
+  fullBytes: number,
+  peakBytes: number,
+  bytesByFormat: expect.any(Object),
+  bytesReadPerToken: number,
+  slotsKept: number,
+  slotsEvicted: number,
+};
 const COMMON = {
   model: { name: "tiny", architecture: "qwen2", sha256: expect.stringMatching(/^[0-9a-f]{64}$/), layers: 4, kvHeads: 2, headSize: 32 },
   adapter: { description: expect.any(String), features: expect.any(Array) },

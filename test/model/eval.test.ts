@@ -75,7 +75,7 @@ test("two policies at one budget: what is promised, and what engine.score says o
         meanKl: number,
         top1Agreement: number,
       },
-      ...{ perplexityRatio: number, kvBytes: number, fullBytes: number, peakBytes: number, evicted: number, decodeTokensPerSecond: number },
+      ...{ perplexityRatio: number, kvBytes: number, fullBytes: number, readBytes: number, peakBytes: number, evicted: number, decodeTokensPerSecond: number },
     });
   const { ids, from, values } = await sampleOf({});
   for (const policy of POLICIES) {
@@ -88,6 +88,7 @@ test("two policies at one budget: what is promised, and what engine.score says o
       perplexityRatio: Math.exp(mean(answer, ({ logprob, fullLogprob }) => fullLogprob - logprob)),
       score: answer.every(({ first, id }) => first === id) ? 1 : 0,
       kvBytes: direct.kv.bytes,
+      readBytes: Math.round(direct.kv.bytesReadPerToken),
       fullBytes: direct.kv.fullBytes,
       evicted: direct.kv.slotsEvicted,
     });

@@ -16,7 +16,7 @@ const INFO: EngineInfo = {
 };
 const COMMON = {
   prompt: { tokens: 3, ids: [1, 2, 3] },
-  kv: { bytes: 1000, fullBytes: 4000, peakBytes: 2000, bytesByFormat: { ring: 600, k4v4: 400 }, slotsKept: 20, slotsEvicted: 4 },
+  kv: { bytes: 1000, fullBytes: 4000, peakBytes: 2000, bytesByFormat: { ring: 600, k4v4: 400 }, bytesReadPerToken: 90, slotsKept: 20, slotsEvicted: 4 },
   timings: { prefillMs: 30, decodeMs: 50, prefillTokensPerSecond: 100, decodeTokensPerSecond: 40 },
   perToken: { dispatches: 36, submits: 1, objectsCreated: 0 },
 };

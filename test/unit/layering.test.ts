@@ -19,6 +19,7 @@ const DATA = [
   "src/cache/formats",
   "src/cache/page-layout",
   "src/policy/presets",
+  "src/policy/spec-parts",
   "src/policy/calibration",
   "src/policy/checks",
   "src/policy/schedules",

@@ -146,7 +146,7 @@ function result(ids: readonly number[], request: GenerateRequest): GenerateResul
   return {
     prompt: { tokens: 2, ids: [1, 2] },
     output: { text: String.fromCodePoint(...ids), ids, finishReason: request.signal?.aborted ? "abort" : "length" },
-    kv: { bytes: 100, fullBytes: 400, peakBytes: 120, bytesByFormat: { k4v4: 60, ring: 40 }, slotsKept: 2, slotsEvicted: 0 },
+    kv: { bytes: 100, fullBytes: 400, peakBytes: 120, bytesByFormat: { k4v4: 60, ring: 40 }, bytesReadPerToken: 90, slotsKept: 2, slotsEvicted: 0 },
     timings: { prefillMs: 3, decodeMs: 4, prefillTokensPerSecond: 5, decodeTokensPerSecond: 6 },
     perToken: { dispatches: 7, submits: 1, objectsCreated: 0 },
     ...(request.cacheMap ? { cacheMap: { tokens: 8, formats: ["k16v16", "k4v4"], layers: [{ heads: [head] }] } } : {}),

@@ -65,6 +65,7 @@ const row = (policy: string, kind: Row["kind"], share: number, meanKl: number): 
   perplexityRatio: 1,
   kvBytes: share * 1e6,
   fullBytes: 1e6,
+  readBytes: 1e5,
   peakBytes: 1e7,
   evicted: 0,
   decodeTokensPerSecond: 1,

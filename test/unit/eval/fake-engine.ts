@@ -30,6 +30,7 @@ export function fakeEngine(context = 100_000): FakeEngine {
         fullBytes: ids.length * 100,
         peakBytes: 1e6 + ratio * 1000,
         bytesByFormat: {},
+        bytesReadPerToken: 50,
         slotsKept: 0,
         slotsEvicted: Math.round((1 - ratio) * 1000),
       });

@@ -134,8 +134,8 @@ test("only what is missing is run: the full cache beside itself at worst", () =>
 test("people get a table, and a line a sample on the way", async () => {
   await run("--task forced --length 300 --policy rate-distortion --budget 0.25,20kB --samples 1");
   expect(out).toContain("forced, prose: 300 tokens, 1 sample\n");
-  expect(out).toMatch(/policy +budget +bytes +kv KiB +score +KL +top-1 +ppl ratio +evicted +peak MiB +tokens\/s/);
-  expect(out).toMatch(/rate-distortion +25 % +25\.0 % +12 +0\.\d+ +0\.040 /);
+  expect(out).toMatch(/policy +budget +bytes +kv KiB +read +score +KL +top-1 +ppl ratio +evicted +peak MiB +tokens\/s/);
+  expect(out).toMatch(/rate-distortion +25 % +25\.0 % +12 +\d+\.\d % +0\.\d+ +0\.040 /);
   expect(out).toMatch(/rate-distortion +20 KiB +50\.0 %/);
   expect(err).toContain("[############............] 3/6");
   expect(err).toContain("[########################] 6/6 0 s left forced-facts 0");

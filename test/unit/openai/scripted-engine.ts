@@ -55,7 +55,7 @@ function resultOf({ pieces, finishReason }: Script): GenerateResult {
   return {
     prompt: { tokens: 3, ids: [1, 2, 3] },
     output: { text: pieces.join(""), ids: pieces.map((_, i) => 10 + i), finishReason },
-    kv: { bytes: 100, fullBytes: 400, peakBytes: 120, bytesByFormat: { k4v4: 60, ring: 40 }, slotsKept: 6, slotsEvicted: 2 },
+    kv: { bytes: 100, fullBytes: 400, peakBytes: 120, bytesByFormat: { k4v4: 60, ring: 40 }, bytesReadPerToken: 90, slotsKept: 6, slotsEvicted: 2 },
     timings: { prefillMs: 3, decodeMs: 4, prefillTokensPerSecond: 5, decodeTokensPerSecond: 6 },
     perToken: { dispatches: 7, submits: 1, objectsCreated: 0 },
   };

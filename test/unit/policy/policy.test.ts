@@ -54,7 +54,8 @@ test("formats are sorted and listed once, whatever the order given", () => {
 test("markers are means unless told, and there are none by default", () => {
   expect(resolvePolicy({ precision: { kind: "evict-only" }, markers: { count: 8 } }).markers).toEqual({ count: 8, kind: "mean" });
   expect(resolvePolicy({ precision: { kind: "evict-only" }, markers: { count: 256, kind: "plain" } }).markers).toEqual({ count: 256, kind: "plain" });
-  for (const name of PRESET_NAMES) expect(resolvePolicy(name)).toMatchObject({ markers: name === "agacc" ? { count: 4, kind: "plain" } : { count: 0 }, guests: 0 });
+  for (const name of PRESET_NAMES)
+    expect(resolvePolicy(name)).toMatchObject({ markers: name === "agacc" ? { count: 4, kind: "plain" } : { count: 0 }, guests: 0 });
 });
 
 const precision = { kind: "rate-distortion" } as const;

@@ -1,0 +1,109 @@
+// read-plan: sizes that follow from what a decoded token reads (policy/reading) and what a cache holds: the slots of a chunk, how many are read,
+// and the bytes of bounds and selections, which a budget pays for. Knows nothing of the GPU.
+
+import type { Policy } from "../policy/policy";
+import type { ReadRule } from "../policy/reading";
+import type { PageLayout } from "./page-layout";
+
+/** Of one cache whose layers do not read everything they hold. */
+export interface ReadPlan {
+  /** Slots of a chunk. */
+  readonly span: number;
+  /** Chunks a kv head reads of its pages at most. */
+  readonly keep: number;
+  /** Pairs of chunks a kv head's pages have room for. */
+  readonly pairs: number;
+  /** Channels whose bounds are looked at. */
+  readonly channels: number;
+  readonly sparse: boolean;
+  readonly tau: number;
+  /** Layers from the first on that read everything. */
+  readonly dense: number;
+  /** Words of a kv head's part of a selection (shaders/lib/selection.wgsl), and of a layer's: parts, then the queries that chose. */
+  readonly stride: number;
+  readonly anchors: number;
+  readonly selectionWords: number;
+  /** Words of a layer's bounds: (G, 2, D, pairs). */
+  readonly boundsWords: number;
+}
+
+/** Header of a kv head's part of a selection: shaders/lib/selection.wgsl. */
+export const SELECTION_HEADER = 8;
+
+/** A cosine that none reaches: chunks are chosen anew for every token. */
+const NEVER = 2;
+
+export interface ReadShape {
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+}
+
+/**
+ * @param slots a kv head's pages have room for
+ * @param held slots a head is expected to hold when the request ends: RocketKV's c2 is these over the tokens read
+ * @param always sinks and ring, read in any case, as part of the tokens
+ */
+export function planReading(rule: ReadRule, shape: ReadShape, slots: number, held: number, always: number): ReadPlan | undefined {
+  if (rule.kind === "all" || rule.dense >= shape.layers) return undefined;
+  const { span, channels, share } =
+    rule.kind === "quest" ? { span: rule.chunk, channels: shape.headSize, share: 1 } : sparseAttention(rule.tokens, held, shape.headSize);
+  const pairs = Math.max(1, Math.ceil(slots / (2 * span)));
+  const least = rule.kind === "quest" ? LEAST_PAGES : 1;
+  const keep = Math.min(2 * pairs, Math.max(least, Math.floor((rule.tokens * share - always) / span)));
+  const stride = SELECTION_HEADER + keep;
+  const anchors = shape.kvHeads * stride;
+  return {
+    span,
+    keep,
+    pairs,
+    channels,
+    sparse: rule.kind === "rocket",
+    tau: rule.reselect ?? NEVER,
+    dense: rule.dense,
+    stride,
+    anchors,
+    selectionWords: padded(anchors + shape.heads * shape.headSize),
+    boundsWords: padded(shape.kvHeads * 2 * shape.headSize * pairs),
+  };
+}
+
+/** What a policy reads, by the layout of pages and how many the largest layer has; `expected` are the bytes that a (layer, kv head) will hold. */
+export function readPlanner(
+  { read, mode, budget }: Policy,
+  shape: ReadShape,
+  { tokens, expected, ringSlots }: { readonly tokens: number; readonly expected: number; readonly ringSlots: number },
+): (layout: PageLayout, mostPages: number) => ReadPlan | undefined {
+  return ({ slotsPerPage, slotWords }, mostPages) => {
+    const evenly = mode === "static" || budget.perHead ? shape.kvHeads : 1; // heads that compete may each get all
+    const slots = Math.min(tokens, Math.ceil(mostPages / evenly) * (slotsPerPage[0] ?? 1));
+    const heldBeside = (boundBytes: number): number => Math.min(tokens, expected / (4 * (slotWords[0] ?? 1) + boundBytes));
+    // What is held pays for its bounds, whose size follows from what is held: from below, as a chunk's are those of one slot, shared.
+    const { span } = read.kind === "rocket" ? sparseAttention(read.tokens, heldBeside(4 * shape.headSize), shape.headSize) : { span: 1 };
+    return planReading(read, shape, slots, mode === "static" ? tokens : heldBeside((4 * shape.headSize) / span), ringSlots);
+  };
+}
+
+/** Quest never reads fewer pages. */
+const LEAST_PAGES = 3;
+
+/**
+ * RocketKV, stage 2: c2 = slots held per token read; chunks of p = min(floor(c2), ceil(sqrt(c2))) slots, r = floor(d p / c2) channels of them looked
+ * at, and exact attention over half the tokens: with the bounds, the traffic of them all. Source: methods 2.8.
+ */
+export function sparseAttention(tokens: number, held: number, headSize: number): { readonly span: number; readonly channels: number; readonly share: number } {
+  const c2 = Math.max(1, held / tokens);
+  const span = Math.max(1, Math.min(Math.floor(c2), Math.ceil(Math.sqrt(c2))));
+  return { span, channels: Math.min(headSize, Math.max(1, Math.floor((headSize * span) / c2))), share: 0.5 };
+}
+
+/** Bytes of bounds and selections of all layers; 0 where everything is read. */
+export function readBytes(plan: ReadPlan | undefined, layers: number): number {
+  return plan ? (layers - plan.dense) * 4 * (plan.boundsWords + plan.selectionWords) : 0;
+}
+
+/** So that each layer can be bound by itself. */
+function padded(words: number): number {
+  return Math.ceil(words / 64) * 64;
+}
