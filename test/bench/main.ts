@@ -7,10 +7,11 @@ import { documents } from "./documents";
 import { drift } from "./drift";
 import { page } from "./page";
 import { peak } from "./peak";
+import { recall } from "./recall";
 import type { BenchOptions, Section } from "./section";
 import { speed } from "./speed";
 
-const SECTIONS: readonly Section[] = [documents, drift, speed, peak, page];
+const SECTIONS: readonly Section[] = [documents, recall, drift, speed, peak, page];
 
 const USAGE = `Usage: npm run bench -- [SECTION...] [options]
 

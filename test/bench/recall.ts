@@ -1,0 +1,157 @@
+// recall: does what was dropped come back? Documents with six facts are compressed until most facts are gone; then each fact is asked for in a turn of its own,
+// in one conversation, without the cold tier, with it, and with the full cache.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../../scripts/machine.mjs";
+import { fullBytesPerToken } from "../../src/cache/page-layout";
+import type { CacheOptions } from "../../src/engine-types";
+import { resolveSampling } from "../../src/generate/sampling-options";
+import { Decoder } from "../../src/model/decoder";
+import { prefill } from "../../src/model/prefill";
+import { Sequence } from "../../src/model/sequence";
+import { type BenchModel, openBenchModel } from "./bench-model";
+import { defineSection, mean, percent, table, target } from "./section";
+
+interface Fact {
+  readonly question: readonly number[];
+  readonly answer: readonly number[];
+}
+
+interface GoldenDocument {
+  readonly prompt: readonly number[];
+  readonly facts: readonly Fact[];
+}
+
+interface Row {
+  readonly name: string;
+  readonly options: CacheOptions;
+  readonly asked: number;
+  readonly right: number;
+  /** Of the GPU, over the 16-bit cache, and outside it in bytes: means over documents. */
+  readonly share: number;
+  readonly coldBytes: number;
+  /** Of a token of question or answer, wall time. */
+  readonly msPerToken: number;
+}
+
+interface RecallFigures {
+  readonly documents: number;
+  readonly rows: readonly Row[];
+}
+
+const RATIO = 0.1;
+const GUESTS = 64;
+const evictOnly: CacheOptions = { policy: "expected-attention", budget: { ratio: RATIO } };
+const cold = (settle: boolean): CacheOptions => ({ ...evictOnly, cold: { maxBytes: 4 << 20, recall: { guests: GUESTS, settle } } });
+
+const CASES: readonly { readonly name: string; readonly options: CacheOptions }[] = [
+  { name: "full", options: { policy: "full" } },
+  { name: "dropped for good", options: evictOnly },
+  { name: "cold tier", options: cold(true) },
+  { name: "cold tier, nothing waited for", options: cold(false) },
+  { name: "lacuna", options: { policy: "lacuna", budget: { ratio: 0.05 } } },
+];
+
+/** <|user|>, which begins a turn after the first. */
+const USER = 1;
+
+export const recall = defineSection<RecallFigures>({
+  name: "recall",
+  title: "tiny model, six facts asked for in turns of their own, with and without what was evicted kept outside the GPU",
+  async run({ documents: count, say, keep }) {
+    const all = JSON.parse(readFileSync(join(root, "test/golden/tiny-documents.json"), "utf8")) as GoldenDocument[];
+    const model = await openBenchModel("tiny", say);
+    try {
+      const rows: Row[][] = [];
+      for (const document of all.slice(0, count)) {
+        const asked = await askAll(model, document);
+        rows.push(asked);
+        say(`  document ${rows.length} of ${count}: ${asked.map(({ name, right }) => `${name} ${right}`).join(", ")}`);
+        keep({ documents: rows.length, rows: CASES.map((_, index) => sum(rows.map((row) => row[index] as Row))) }, model.gpu.description);
+      }
+    } finally {
+      model.dispose();
+    }
+  },
+  describe({ documents, rows }) {
+    const lines = rows.map(({ name, right, asked, share, coldBytes, msPerToken }) => [
+      name,
+      percent(share),
+      coldBytes > 0 ? `${(coldBytes / 1e6).toFixed(2)} MB` : "",
+      `${right} of ${asked}`,
+      msPerToken.toFixed(1),
+    ]);
+    const right = (index: number): number => rows[index]?.right ?? Number.NaN;
+    return [
+      table(["cache", "bytes", "outside", "right", "ms a token"], lines),
+      `  ${documents} documents. Expected attention, evict only, at ${percent(RATIO, 0)}; ${GUESTS} rows of it are for guests with the cold tier. lacuna alone at 5 %.`,
+      target("without the cold tier: right answers against half of the full cache's", right(1), 0.5 * right(0), "at most"),
+      target("with the cold tier: right answers against the full cache's", right(2), 0.85 * right(0), "at least"),
+    ].join("\n");
+  },
+});
+
+/** One pass over the document for all caches; then a conversation with each. */
+async function askAll({ gpu, transformer }: BenchModel, { prompt, facts }: GoldenDocument): Promise<Row[]> {
+  const tokens = prompt.length + facts.reduce((total, { question, answer }) => total + question.length + answer.length + 1, 0);
+  const sides = CASES.map(({ options }) => {
+    const sequence = new Sequence(transformer, options, tokens, prompt.length);
+    return { sequence, decoder: new Decoder(transformer, sequence.cache, resolveSampling({}), []) };
+  });
+  try {
+    await gpu.kernels.ready();
+    const targets = sides.map(({ sequence }) => sequence.target());
+    await prefill(transformer, prompt, targets, { step: {}, record: () => {} });
+    const rows: Row[] = [];
+    for (const [index, { sequence, decoder }] of sides.entries()) {
+      const started = performance.now();
+      let right = 0;
+      for (const [turn, fact] of facts.entries()) right += (await ask(gpu.idle.bind(gpu), sequence, decoder, fact, turn)) ? 1 : 0;
+      rows.push({
+        ...(CASES[index] as (typeof CASES)[number]),
+        asked: facts.length,
+        right,
+        share: sequence.cache.bytes / (tokens * fullBytesPerToken(transformer.config)),
+        coldBytes: sequence.cold?.store.bytes ?? 0,
+        msPerToken: (performance.now() - started) / (tokens - prompt.length),
+      });
+    }
+    return rows;
+  } finally {
+    for (const { sequence, decoder } of sides) {
+      decoder.dispose();
+      sequence.dispose();
+    }
+  }
+}
+
+/** Feeds a question as a session does, then the true answer: right if each of its tokens was the cache's first choice, as greedy decoding would have written. */
+async function ask(idle: () => Promise<void>, sequence: Sequence, decoder: Decoder, { question, answer }: Fact, turn: number): Promise<boolean> {
+  const input = [...(turn > 0 ? [USER] : []), ...question];
+  for (const [index, id] of input.slice(0, -1).entries()) {
+    decoder.force(id);
+    if (index % 2 === 1) await idle();
+  }
+  if (sequence.cold?.settings.settle) await sequence.cold.settle();
+  let right = true;
+  let last = input.at(-1) ?? 0;
+  for (const id of answer) {
+    decoder.force(last, true);
+    right = (await decoder.take()).id === id && right;
+    last = id;
+  }
+  decoder.force(last);
+  return right;
+}
+
+function sum(rows: readonly Row[]): Row {
+  return {
+    ...(rows[0] as Row),
+    asked: rows.reduce((total, { asked }) => total + asked, 0),
+    right: rows.reduce((total, { right }) => total + right, 0),
+    share: mean(rows.map(({ share }) => share)),
+    coldBytes: mean(rows.map(({ coldBytes }) => coldBytes)),
+    msPerToken: mean(rows.map(({ msPerToken }) => msPerToken)),
+  };
+}
