@@ -189,7 +189,7 @@ describe("masses", () => {
     // a head, of which there are two a layer: 8 / (1 + 16) for either block; 8 / (1 + 8) where block 0 is in the sum already
     expect(blockMasses(store, evicted, signal, 1).get(0)).toBeCloseTo((4 * 8) / 17, 10);
     expect(blockMasses(store, evicted, signal, 1, (block) => block === 0).get(1)).toBeCloseTo((4 * 8) / 9, 10);
-    expect([...blockMasses(store, evicted, { ...signal, position: 64 }, 1).keys()]).toEqual([0]);
+    expect([...blockMasses(store, evicted, { ...signal, position: 128 }, 1).keys()]).toEqual([0]);
   });
 });
 
