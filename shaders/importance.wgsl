@@ -3,7 +3,10 @@
 override H: u32;
 override G: u32;
 override D: u32;
-override ENSEMBLE: u32;    // 1: EA/4 + SnapKV/4 + diversity/2, sum 1; 0: (EA + epsilon) |v|
+override ENSEMBLE: u32;    // 1: parts of EA, SnapKV and diversity, each with sum 1; 0: (EA + epsilon) |v|
+override EXPECTED: f32;    // the parts
+override WINDOW: f32;
+override DIVERSITY: f32;
 override VALUE_NORM: u32;  // 0 leaves |v| (and epsilon) out of the latter
 override REACH: u32;       // max-pool of the window's attention: neighbours to either side
 
@@ -57,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       expected += exp(logits[(head * heads + h) * params.tokens + t] - normalizers[h]) / f32(heads);
     }
     if (ENSEMBLE == 1u) {
-      importance[base + t] = 0.25 * expected + 0.25 * pooled(base, t) / max(sums.z, 1e-30) + 0.5 * terms[base + t].x / max(sums.y, 1e-30);
+      importance[base + t] = EXPECTED * expected + WINDOW * pooled(base, t) / max(sums.z, 1e-30) + DIVERSITY * terms[base + t].x / max(sums.y, 1e-30);
     } else if (VALUE_NORM == 1u) {
       importance[base + t] = (expected + params.epsilon) * norms[base + t].y;
     } else {

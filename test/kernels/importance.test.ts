@@ -47,7 +47,7 @@ async function run(dims: Dims, kind: { ensemble: boolean; valueNorm: boolean; ep
       received: bench.floats(received),
       moments,
       importance: scores,
-      ensemble: kind.ensemble,
+      ...(kind.ensemble && { ensemble: { expected: 1 / 4, window: 1 / 4, diversity: 1 / 2 } }),
       valueNorm: kind.valueNorm,
     },
   );

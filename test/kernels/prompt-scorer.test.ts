@@ -5,7 +5,7 @@ import { futureRotation } from "../../src/cache/future-rotation";
 import type { Gpu } from "../../src/gpu/device";
 import type { RopePairing } from "../../src/model/model-config";
 import type { Calibration } from "../../src/policy/calibration";
-import { ensemble } from "../reference/ensemble";
+import { ensemble, ensembleReplay } from "../reference/ensemble";
 import {
   type Dims,
   expectedAttention,
@@ -21,6 +21,8 @@ import { condensedLogits, logNormalizers, poolMoments, queryEnergy } from "../re
 import { keyDiversity, meanUnitKey } from "../reference/key-diversity";
 import { goldenDims, goldenFuture, goldenInputs, goldenKeep, goldenOutputs, goldenRope } from "../reference/kvpress-golden";
 import { storedExpectedAttention } from "../reference/scorers/expected-attention-score";
+import { h2oExposed } from "../reference/scorers/h2o";
+import { kvzip } from "../reference/scorers/kvzip";
 import { rotateRows, type ScoringCase, scoringCase } from "../reference/scoring-case";
 import { maxPool, windowAttention } from "../reference/snapkv";
 import { expectClose, tolerances } from "../tolerances";
@@ -109,4 +111,29 @@ describe.each(shapes)("%s", (_, dims, pairing, chunk) => {
       expectClose(scalars, [logNormals[g]!, diversities, queryEnergy(poolMoments(moments, dims), dims)[g]!, T - sinks], tolerances.score);
     }
   });
+});
+
+test.each<[string, Dims, number, RopePairing]>([
+  ["63 tokens and a replay of 66, two groups", { T: 63 + 66, H: 6, G: 2, D: 64, sinks: 4 }, 63, "neighbour"],
+  ["64 and 64, a window longer than a chunk", { T: 128, H: 4, G: 4, D: 8, sinks: 4 }, 64, "half"],
+  ["257 tokens, more than one block of slots, no sinks", { T: 257 + 20, H: 3, G: 1, D: 16, sinks: 0 }, 257, "neighbour"],
+])("ensemble and replay: %s", async (_, whole, tokens, pairing) => {
+  const given = scoringCase(whole, pairing);
+  const dims: Dims = { ...whole, T: tokens };
+  const { H, G, D, sinks } = dims;
+  const [queries, rotated] = [given.queries.subarray(0, tokens * H * D), given.rotated.subarray(0, tokens * H * D)];
+  const keysOf = (from: number, to: number): Float64Array =>
+    Float64Array.from(
+      { length: G * (to - from) * D },
+      (__, n) => given.keys[(Math.floor(n / ((to - from) * D)) * whole.T + from) * D + (n % ((to - from) * D))]!,
+    );
+  const keys = keysOf(0, tokens);
+  const rotation = futureRotation(given.rope, D, tokens, attention.futurePositions);
+  const expected = expectedAttention(expectedLogits(rotateMoments(queryMoments(queries, dims), rotation, pairing, dims), keys, dims), dims);
+  const snapkv = maxPool(windowAttention(rotated.subarray((tokens - 32) * H * D), 32, keys, dims), 3, dims);
+  const replay = { start: 0, end: tokens, queries: given.rotated.subarray(tokens * H * D), keys: keysOf(tokens, whole.T) };
+  const want = ensembleReplay(expected, snapkv, h2oExposed({ queries: rotated, keys }, dims), kvzip(keys, [replay], "context", dims), dims);
+  const scored = await scorePrompt(gpu, given, { kind: "ensemble-replay", futurePositions: attention.futurePositions, sinks }, { chunk: 25, tokens });
+  for (let g = 0; g < G; g++)
+    expectClose(scored.importance.subarray(g * tokens + sinks, (g + 1) * tokens), want.subarray(g * tokens + sinks, (g + 1) * tokens), tolerances.score);
 });

@@ -21,6 +21,8 @@ export interface Scored {
 
 export interface ScoreRun {
   readonly chunk?: number;
+  /** The first so many positions are the prompt, the others its replay; all by default. */
+  readonly tokens?: number;
   readonly storage?: KeyStorage;
   /** Spare rows per head of the key and value buffers. */
   readonly spare?: number;
@@ -42,10 +44,11 @@ export async function scorePrompt(
   run: ScoreRun = {},
 ): Promise<Scored> {
   const options: ScoreOptions = { ...DEFAULTS, ...scorerByName(scoring.kind).defaults, ...scoring };
-  const { T, G } = given.dims;
+  const { G } = given.dims;
+  const { tokens = given.dims.T } = run;
   const { floats, layerBytes } = momentsLayout(scoringDims(given));
-  return runPrompt(gpu, given, scorerByName(options.kind), options, { tokens: T, ...run }, async (scorer, target) => ({
-    importance: await readSome(gpu, scorer.importance, 0, G * T),
+  return runPrompt(gpu, given, scorerByName(options.kind), options, { ...run, tokens }, async (scorer, target) => ({
+    importance: await readSome(gpu, scorer.importance, 0, G * tokens),
     queryEnergy: await readSome(gpu, scorer.queryEnergy, 0, G),
     factors: await readSome(gpu, scorer.queryEnergy, G * 4, G),
     moments: await readSome(gpu, target, layerBytes, G * floats),

@@ -5,6 +5,8 @@ import { importance } from "../../kernels/importance";
 import { condensedRing } from "./condensed";
 import type { Scorer } from "./scorer";
 
+const PARTS = { expected: 1 / 4, window: 1 / 4, diversity: 1 / 2 } as const;
+
 export const ensemble: Scorer = {
   name: "ensemble",
   source: "Lacuna: expected attention / 4 + SnapKV / 4 + key diversity / 2",
@@ -14,7 +16,7 @@ export const ensemble: Scorer = {
     const { gpu, dims, params, moments } = view;
     const [norms, logits, terms] = [view.norms(), view.expectedLogits(), view.keyTerms()];
     const received = view.received({ queries: window, reduce: "sum" });
-    view.add(importance(gpu, dims, { params, logits, norms, terms, received, moments, importance: view.importance, ensemble: true, valueNorm: false }));
+    view.add(importance(gpu, dims, { params, logits, norms, terms, received, moments, importance: view.importance, ensemble: PARTS, valueNorm: false }));
   },
   ring: (view, options) => condensedRing(view, options, true),
 };

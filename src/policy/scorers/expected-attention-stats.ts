@@ -15,7 +15,7 @@ export const expectedAttentionStats: Scorer = {
     const { gpu, dims, params, moments } = view;
     const logits = view.expectedLogits(requireCalibration(view.calibration, "expected-attention-stats"));
     const [norms, terms] = [view.norms(), view.keyTerms()];
-    view.add(importance(gpu, dims, { params, logits, norms, terms, received: norms, moments, importance: view.importance, ensemble: false, valueNorm }));
+    view.add(importance(gpu, dims, { params, logits, norms, terms, received: norms, moments, importance: view.importance, valueNorm }));
   },
   ring: (view, options) => condensedRing(view, options, false),
 };

@@ -13,7 +13,7 @@ export const expectedAttention: Scorer = {
   prompt(view, { valueNorm }) {
     const { gpu, dims, params, moments } = view;
     const [norms, logits, terms] = [view.norms(), view.expectedLogits(), view.keyTerms()];
-    view.add(importance(gpu, dims, { params, logits, norms, terms, received: norms, moments, importance: view.importance, ensemble: false, valueNorm }));
+    view.add(importance(gpu, dims, { params, logits, norms, terms, received: norms, moments, importance: view.importance, valueNorm }));
   },
   ring: (view, options) => condensedRing(view, options, false),
 };
