@@ -88,6 +88,9 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
   const score = resolveScore(spec, mode);
   const ring = whole("ring", spec.ring ?? (mode === "rate-distortion" && ratio < RING.below ? RING.small : RING.usual), 2, 1024);
   const sinks = whole("sinks", spec.sinks ?? 4, 0, 64);
+  const schedule = resolveSchedule(spec.schedule);
+  // Where tokens that come later are never judged, none of those that are will have been recent for long.
+  const recency = schedule.kind === "prefill" ? 0 : RECENCY.recency;
   return {
     name: typeof policy === "string" ? policy : kind,
     ...(score ? { score } : {}),
@@ -97,10 +100,10 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     thresholds,
     kappa: within("precision.kappa", spec.precision.kappa ?? 0.3, 0, 1),
     power: within("precision.power", spec.precision.power ?? 1.2, 0.1, 4),
-    recency: mode === "rate-distortion" ? within("precision.recency", spec.precision.recency ?? RECENCY.recency, 0, 1) : 0,
+    recency: mode === "rate-distortion" ? within("precision.recency", spec.precision.recency ?? recency, 0, 1) : 0,
     recencySpan: within("precision.recencySpan", spec.precision.recencySpan ?? RECENCY.span, 1, 1e6),
     quantizer: resolveQuantizer(spec, mode),
-    schedule: resolveSchedule(spec.schedule),
+    schedule,
     ...(spec.reevaluate && { reevaluate: resolveReevaluation(spec.reevaluate, score) }),
     read: resolveReading(spec.read, formats, sinks + ring + 1, spec.reevaluate),
     ring,
