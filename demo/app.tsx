@@ -17,7 +17,7 @@ import { policyChoice } from "./policies";
 import { decodeSpeed, firstSplit, ratio, summarize } from "./state/lanes";
 import { support } from "./state/model";
 import { laneA, laneB, runningCache } from "./state/run";
-import { budgetRatio, policy } from "./state/settings";
+import { compressedCache } from "./state/settings";
 
 export function App() {
   const found = support.value;
@@ -64,12 +64,13 @@ function Lanes() {
 
 /** What B runs, or will run: the controls before the first run, afterwards what it was started with. */
 function compressedTitle(): string {
-  const cache = laneB.value.status === "idle" ? { policy: policy.value, budget: { ratio: budgetRatio.value } } : runningCache.value;
+  const cache = laneB.value.status === "idle" ? compressedCache() : runningCache.value;
   const choice = policyChoice(cache.policy ?? "full");
   const title = choice.name === "custom" ? `${choice.title} (${choice.sentence.slice(0, -1)})` : choice.title;
   if (!choice.budgeted || !cache.budget) return `${title}.`;
   const budget = "ratio" in cache.budget ? `${formatPercent(cache.budget.ratio)} of 16 bits` : formatMemory(cache.budget.bytes);
-  return `${title}, budget ${budget}.`;
+  const cold = cache.cold ? ` What is dropped is kept outside the GPU, up to ${formatMemory(cache.cold.maxBytes)}.` : "";
+  return `${title}, budget ${budget}.${cold}`;
 }
 
 /** On a phone the panes are long: B's figures stay in view. */

@@ -3,6 +3,7 @@
 
 import type { PresetName } from "../src/engine-types";
 import { DEFAULT_POLICY } from "./policies";
+import comesBack from "./samples/comes-back.txt?raw";
 import essay from "./samples/essay.txt?raw";
 import passkey from "./samples/passkey.txt?raw";
 import sixFacts from "./samples/six-facts.txt?raw";
@@ -18,6 +19,10 @@ export interface Sample {
   readonly policy: PresetName;
   readonly budget: number;
   readonly maxTokens: number;
+  /** The last sentence comes in after the rest was compressed. */
+  readonly askedLater?: true;
+  /** What is dropped is kept outside the GPU, up to so much. */
+  readonly cold?: { readonly mebibytes: number; readonly guests: number };
 }
 
 export const SAMPLES: readonly Sample[] = [
@@ -30,6 +35,18 @@ export const SAMPLES: readonly Sample[] = [
     policy: DEFAULT_POLICY,
     budget: 0.125,
     maxTokens: 64,
+  },
+  {
+    name: "comes-back",
+    title: "What comes back",
+    hint: "Facts at the beginning of a long text, most of it dropped under a tight budget, and only then one is asked for: a question chosen because recall answers it, not all are. Run it, then without the cold tier.",
+    text: comesBack.trim(),
+    form: "message",
+    policy: "expected-attention",
+    budget: 0.125,
+    maxTokens: 32,
+    askedLater: true,
+    cold: { mebibytes: 4, guests: 80 },
   },
   {
     name: "passkey",

@@ -8,8 +8,9 @@ import { theme } from "../parts/header";
 import { laneA, laneB, words } from "../state/run";
 import { Manuscript } from "./manuscript";
 import { MapTable } from "./map-table";
-import { type Cell, type Geometry, geometry, paint, ROW_GAP } from "./paint";
-import { BIT_STEPS, bitColour, type Part, readSlots, type Slots, shareOf } from "./slots";
+import { type Cell, type Geometry, geometry, type Palette, paint, RECALLED, ROW_GAP } from "./paint";
+import { RecalledStrip } from "./recalled-strip";
+import { BIT_STEPS, bitColour, type Part, readSlots, recalledIn, type Slots, shareOf } from "./slots";
 
 const shownLane = signal<"a" | "b">("b");
 const part = signal<Part>("key");
@@ -89,12 +90,14 @@ function MapFigure({ slots: now, texts }: { slots: Slots; texts: readonly string
     return () => observer.disconnect();
   }, []);
   const shape = useMemo(() => geometry(now, opened.value, Math.max(200, width.value)), [now, opened.value, width.value]);
+  const back = recalledIn(now, 0, now.tokens);
   return (
     <figure class="map">
       <div class="map-grid">
-        <RowLabels shape={shape} />
+        <RowLabels shape={shape} back={back > 0} />
         <div class="map-frame" ref={frame}>
           {width.value > 0 && <Surface slots={now} shape={shape} texts={texts} />}
+          {back > 0 && <RecalledStrip slots={now} shape={shape} texts={texts} onPick={(run) => (pinned.value = run)} />}
           <div class="axis figures muted" style={{ width: `${shape.width}px` }} aria-hidden="true">
             <span>0</span>
             <span>position</span>
@@ -102,7 +105,7 @@ function MapFigure({ slots: now, texts }: { slots: Slots; texts: readonly string
           </div>
         </div>
       </div>
-      <Legend perColumn={shape.perColumn} />
+      <Legend perColumn={shape.perColumn} back={back} marked={now.markers.some((spans) => spans.length > 0)} />
       <p class="readout figures" role="status" aria-live="polite" id="map-readout">
         {describe(now, shape, pointed.value, texts) ?? sentence(now)}
       </p>
@@ -110,7 +113,7 @@ function MapFigure({ slots: now, texts }: { slots: Slots; texts: readonly string
   );
 }
 
-function RowLabels({ shape }: { shape: Geometry }) {
+function RowLabels({ shape, back }: { shape: Geometry; back: boolean }) {
   const toggle = (layer: number): void => {
     const next = new Set(opened.value);
     if (!next.delete(layer)) next.add(layer);
@@ -127,6 +130,7 @@ function RowLabels({ shape }: { shape: Geometry }) {
           <span key={`${layer}.${head}`}>h{head}</span>
         ),
       )}
+      {back && <span>back</span>}
     </div>
   );
 }
@@ -183,16 +187,18 @@ function Swatches() {
       {([...BIT_STEPS, 0] as const).map((bits) => (
         <i key={bits} data-bits={bits} class="swatch" style={{ background: bitColour(bits) }} />
       ))}
+      <i data-bits={RECALLED} class="swatch" style={{ background: "var(--recalled)" }} />
     </span>
   );
 }
 
-function readPalette(canvas: HTMLCanvasElement): ReadonlyMap<number, string> {
+function readPalette(canvas: HTMLCanvasElement): Palette {
   const swatches = canvas.parentElement?.querySelectorAll<HTMLElement>("[data-bits]") ?? [];
-  return new Map([...swatches].map((swatch) => [Number(swatch.dataset.bits), getComputedStyle(swatch).backgroundColor]));
+  const key = (bits: string | undefined): number | typeof RECALLED => (bits === RECALLED ? RECALLED : Number(bits));
+  return new Map([...swatches].map((swatch) => [key(swatch.dataset.bits), getComputedStyle(swatch).backgroundColor]));
 }
 
-function Legend({ perColumn }: { perColumn: number }) {
+function Legend({ perColumn, back, marked }: { perColumn: number; back: number; marked: boolean }) {
   const unit = perColumn === 1 ? "a column is one token" : `a column is ${perColumn} tokens; height is the share of its slots that is kept`;
   return (
     <figcaption class="key muted">
@@ -201,7 +207,14 @@ function Legend({ perColumn }: { perColumn: number }) {
           <i class="swatch" style={{ background: bitColour(bits) }} /> {bits}{" "}
         </span>
       ))}
-      bits · empty: evicted · {unit}
+      bits · empty: evicted
+      {back > 0 && (
+        <span id="recalled-key">
+          {" "}
+          · <i class="swatch recalled-swatch" /> brought back, bracketed below the map
+        </span>
+      )}
+      {marked && " · a tick under a head: a marker, from there on"} · {unit}
     </figcaption>
   );
 }
@@ -252,7 +265,16 @@ function describe(now: Slots, shape: Geometry, at: Cell | undefined, texts: read
   const share = shareOf(now, part.value, row.layer, row.head, start, end);
   const where = `Layer ${row.layer}${row.head === undefined ? "" : `, head ${row.head}`}, ${end - start === 1 ? `token ${start}` : `tokens ${start} to ${end - 1}`}`;
   const held = share.kept === 0 ? "evicted" : `${share.kept} of ${share.total} slots kept, ${part.value}s in ${Number(share.bits.toFixed(1))} bits`;
-  return `${where}: ${held}. “${texts.slice(start, end).join("").trim()}”`;
+  const back = recalledIn(now, start, end);
+  const brought = back === 0 ? "" : end - start === 1 ? ", brought back" : `, ${back} of ${end - start} tokens brought back`;
+  return `${where}: ${held}${brought}${markedBy(now, row, start)}. “${texts.slice(start, end).join("").trim()}”`;
+}
+
+/** Of a head's row: the marker that stands for what was dropped around a position. */
+function markedBy(now: Slots, { layer, head }: { layer: number; head: number | undefined }, position: number): string {
+  const spans = head === undefined ? [] : (now.markers[layer * now.heads + head] ?? []);
+  const span = spans.find(({ first, end }) => first <= position && position < end);
+  return span ? `; a marker stands for ${span.count} evicted tokens from ${span.first} to ${span.end - 1}` : "";
 }
 
 /** One sentence about the whole map, shown while nothing is pointed at. */
@@ -261,5 +283,7 @@ function sentence(now: Slots): string {
   const kept = shares.reduce((sum, share) => sum + share.kept, 0);
   const bits = shares.reduce((sum, share) => sum + share.kept * share.bits, 0) / Math.max(1, kept);
   const total = shares.reduce((sum, share) => sum + share.total, 0);
-  return `${formatPercent(kept / total)} of ${formatCount(total)} slots are kept, their ${part.value}s in ${bits.toFixed(1)} bits on average. Point at the map, or click it to see the words.`;
+  const back = recalledIn(now, 0, now.tokens);
+  const brought = back > 0 ? ` ${formatCount(back)} tokens were brought back from the cold tier.` : "";
+  return `${formatPercent(kept / total)} of ${formatCount(total)} slots are kept, their ${part.value}s in ${bits.toFixed(1)} bits on average.${brought} Point at the map, or click it to see the words.`;
 }

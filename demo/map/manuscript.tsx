@@ -1,10 +1,10 @@
 // manuscript: the prompt and the answer as the cache holds them. A token that every head dropped leaves a gap, a lacuna; the
-// others carry a line in the colour of their bits, dotted where some heads dropped them.
+// others carry a line in the colour of their bits, dotted where some heads dropped them; what was brought back stands between two lines.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { pinned } from "./cache-map";
-import { bitColour, bitStep, type Part, type Slots, tokenShare } from "./slots";
+import { bitColour, bitStep, type Part, recalledIn, type Slots, tokenShare } from "./slots";
 
 interface ManuscriptProps {
   readonly slots: Slots;
@@ -25,11 +25,17 @@ export function Manuscript({ slots, part, texts }: ManuscriptProps) {
     if (first instanceof HTMLElement && box.current) box.current.scrollTop = first.offsetTop - box.current.clientHeight / 2;
   }, [range]);
   const gone = shares.filter((share) => share.kept === 0).length;
+  const back = recalledIn(slots, 0, shares.length);
   return (
     <div class="manuscript-block">
       <p class="manuscript-head">
         <strong>The text, as this cache holds it</strong>{" "}
         <span class="muted">{gone === 0 ? "no token is gone from every head" : `${gone} of ${shares.length} tokens are gone from every head`}</span>
+        {back > 0 && (
+          <span class="muted" id="recalled-note" data-tokens={back}>
+            <i class="swatch recalled-swatch" /> {back} were brought back
+          </span>
+        )}
         {gone > 0 && (
           <label class="inline">
             <input type="checkbox" checked={showLost.value} onChange={(event) => (showLost.value = event.currentTarget.checked)} /> show the lost words
@@ -47,15 +53,17 @@ export function Manuscript({ slots, part, texts }: ManuscriptProps) {
           const classes = [
             share.kept === 0 ? "gone" : "",
             share.kept > 0 && share.kept < share.total ? "partly" : "",
+            slots.recalled[token] ? "recalled" : "",
             range && token >= range[0] && token < range[1] ? "pinned" : "",
           ];
           const lost = share.total - share.kept;
+          const held = lost > 0 ? `gone in ${lost} of ${share.total} heads` : "kept in every head";
           return (
             <span
               key={token}
               class={classes.join(" ").trim() || undefined}
               style={share.kept > 0 ? { "--line": bitColour(bitStep(share.bits)) } : undefined}
-              title={lost > 0 ? `token ${token}: gone in ${lost} of ${share.total} heads` : `token ${token}: kept in every head`}
+              title={`token ${token}: ${held}${slots.recalled[token] ? ", brought back" : ""}`}
             >
               {texts[token]}
             </span>

@@ -1,7 +1,7 @@
 // paint: the cache map on a canvas. Colour says bits, height the share that is kept, emptiness eviction. Canvas 2D: cheap
-// enough to redraw whole, and it shows on screenshots.
+// enough to redraw whole, and it shows on screenshots. What was brought back has a colour of its own instead of its bits'.
 
-import { bitStep, type Part, type Slots, shareOf, tokensPerColumn } from "./slots";
+import { bitStep, guestsIn, type Part, type Slots, shareOf, tokensPerColumn, withoutGuests } from "./slots";
 
 /** A row of the map: a layer, or one head of an opened layer. */
 export interface MapRow {
@@ -23,6 +23,10 @@ export interface Geometry {
 
 export const ROW_GAP = 2;
 
+/** In the palette, beside steps of bits: what was brought back. */
+export const RECALLED = "recalled";
+export type Palette = ReadonlyMap<number | typeof RECALLED, string>;
+
 export function geometry(slots: Slots, opened: ReadonlySet<number>, width: number): Geometry {
   const rows = Array.from({ length: slots.layers }, (_, layer) => [
     { layer, head: undefined } as MapRow,
@@ -39,7 +43,7 @@ export interface Cell {
   readonly column: number;
 }
 
-export function paint(canvas: HTMLCanvasElement, slots: Slots, part: Part, shape: Geometry, palette: ReadonlyMap<number, string>): void {
+export function paint(canvas: HTMLCanvasElement, slots: Slots, part: Part, shape: Geometry, palette: Palette): void {
   const scale = Math.max(1, Math.round(globalThis.devicePixelRatio));
   canvas.width = shape.width * scale;
   canvas.height = shape.height * scale;
@@ -54,12 +58,23 @@ export function paint(canvas: HTMLCanvasElement, slots: Slots, part: Part, shape
       const start = column * shape.perColumn;
       const share = shareOf(slots, part, row.layer, row.head, start, start + shape.perColumn);
       if (share.kept === 0) continue;
-      const height = Math.max(1, Math.round((shape.rowHeight * share.kept) / share.total));
-      context.fillStyle = palette.get(bitStep(share.bits)) ?? "";
+      const height = (kept: number): number => (kept === 0 ? 0 : Math.max(1, Math.round((shape.rowHeight * kept) / share.total)));
       const left = Math.round(column * shape.columnWidth);
-      context.fillRect(left, bottom - height, Math.round((column + 1) * shape.columnWidth) - left, height);
+      const width = Math.round((column + 1) * shape.columnWidth) - left;
+      // Guests stand on top of what the pages hold.
+      const held = withoutGuests(share, guestsIn(slots, row.layer, row.head, start, start + shape.perColumn));
+      if (held.kept < share.kept) {
+        context.fillStyle = palette.get(RECALLED) ?? "";
+        context.fillRect(left, bottom - height(share.kept), width, height(share.kept));
+      }
+      context.fillStyle = palette.get(bitStep(held.bits)) ?? "";
+      context.fillRect(left, bottom - height(held.kept), width, height(held.kept));
     }
     context.fillStyle = palette.get(0) ?? "";
     context.fillRect(0, bottom, shape.width, 1);
+    // A marker is a tick below the first token of its span. Heads have spans of their own, so only their rows show them.
+    context.fillStyle = palette.get(16) ?? "";
+    for (const { first } of row.head === undefined ? [] : (slots.markers[row.layer * slots.heads + row.head] ?? []))
+      context.fillRect(Math.round((first / shape.perColumn) * shape.columnWidth), bottom - 2, 4, 4);
   });
 }

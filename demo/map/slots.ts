@@ -1,6 +1,6 @@
 // slots: a cache map as flat arrays, one number per (layer, head, token), and the questions the views ask of it. Pure.
 
-import type { CacheMap, FormatName } from "../../src/engine-types";
+import type { CacheMap, FormatName, MarkerSpan } from "../../src/engine-types";
 
 export type Part = "key" | "value";
 
@@ -13,6 +13,12 @@ export interface Slots {
   readonly key: Float32Array;
   /** (layers, heads, tokens) bits of the value */
   readonly value: Float32Array;
+  /** (tokens) 1 where the cold tier brought a token back: every head then holds it, in its pages or in 16 bits among its guests */
+  readonly recalled: Uint8Array;
+  /** (layers, heads, tokens) 1 for guests: pages do not hold these slots */
+  readonly guests: Uint8Array;
+  /** (layers, heads) what stands for evicted spans; empty where the policy has no markers */
+  readonly markers: readonly (readonly MarkerSpan[])[];
 }
 
 /** What a rectangle of the map holds: how much of it is there, and in how many bits on average. */
@@ -26,7 +32,16 @@ export interface Share {
 export function readSlots(map: CacheMap): Slots {
   const heads = Math.max(...map.layers.map((layer) => layer.heads.length));
   const size = map.layers.length * heads * map.tokens;
-  const slots = { tokens: map.tokens, layers: map.layers.length, heads, key: new Float32Array(size), value: new Float32Array(size) };
+  const slots = {
+    tokens: map.tokens,
+    layers: map.layers.length,
+    heads,
+    key: new Float32Array(size),
+    value: new Float32Array(size),
+    recalled: new Uint8Array(map.tokens),
+    guests: new Uint8Array(size),
+    markers: map.layers.flatMap((layer) => Array.from({ length: heads }, (_, h) => layer.heads[h]?.markers ?? [])),
+  };
   map.layers.forEach((layer, l) => {
     layer.heads.forEach((head, h) => {
       const row = (l * heads + h) * map.tokens;
@@ -38,8 +53,21 @@ export function readSlots(map: CacheMap): Slots {
       });
     });
   });
+  for (const position of map.recalled ?? []) if (position < map.tokens) welcome(slots, position);
   return slots;
 }
+
+/** The engine's map lists what pages and ring hold; a token that was brought back is in every head all the same. */
+function welcome(slots: Slots, position: number): void {
+  slots.recalled[position] = 1;
+  for (let slot = position; slot < slots.key.length; slot += slots.tokens) {
+    if (slots.key[slot] !== 0) continue;
+    slots.guests[slot] = 1;
+    slots.key[slot] = slots.value[slot] = GUEST_BITS;
+  }
+}
+
+const GUEST_BITS = 16;
 
 /** Share of tokens [start, end) of one head, or of all heads of a layer, that is kept. */
 export function shareOf(slots: Slots, part: Part, layer: number, head: number | undefined, start: number, end: number): Share {
@@ -67,6 +95,40 @@ export function tokenShare(slots: Slots, part: Part, token: number): Share {
     bits += here;
   }
   return { kept, total: slots.layers * slots.heads, bits: kept > 0 ? bits / kept : 0 };
+}
+
+/** The part of a share that pages and ring hold, without guests; `guests` of its kept slots are guests. */
+export function withoutGuests({ kept, total, bits }: Share, guests: number): Share {
+  const held = kept - guests;
+  return { kept: held, total, bits: held > 0 ? (kept * bits - guests * GUEST_BITS) / held : 0 };
+}
+
+/** How many slots of tokens [start, end), of one head or all heads of a layer, are guests. */
+export function guestsIn({ guests, tokens, heads }: Slots, layer: number, head: number | undefined, start: number, end: number): number {
+  const [first, last] = head === undefined ? [0, heads] : [head, head + 1];
+  let count = 0;
+  for (let h = first; h < last; h++) {
+    const row = (layer * heads + h) * tokens;
+    for (let i = row + start; i < row + Math.min(end, tokens); i++) count += guests[i] ?? 0;
+  }
+  return count;
+}
+
+/** How many of the tokens [start, end) the cold tier brought back. */
+export function recalledIn({ recalled, tokens }: Slots, start: number, end: number): number {
+  return recalled.subarray(start, Math.min(end, tokens)).reduce((sum, one) => sum + one, 0);
+}
+
+/** Stretches [start, end) of neighbours that were brought back, in order. */
+export function recalledRuns({ recalled }: Slots): [number, number][] {
+  const runs: [number, number][] = [];
+  recalled.forEach((one, token) => {
+    const last = runs.at(-1);
+    if (!one) return;
+    if (last?.[1] === token) last[1] = token + 1;
+    else runs.push([token, token + 1]);
+  });
+  return runs;
 }
 
 /** Bits that have a colour (base.css), richest first. */

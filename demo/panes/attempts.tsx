@@ -3,7 +3,7 @@
 
 import { formatMemory, formatNats, formatPercent, formatRatio } from "../format";
 import { DEFAULT_POLICY, policyChoice } from "../policies";
-import { type Attempt, attempts, canRerunCompressed, laneA, laneB, rerunCompressed } from "../state/run";
+import { type Attempt, attempts, canRerunCompressed, laneA, laneB, rerunCompressed, rerunWithoutCold } from "../state/run";
 
 export function Attempts() {
   const rows = attempts.value;
@@ -42,7 +42,12 @@ export function Attempts() {
           </tbody>
         </table>
       </div>
-      {bytes !== undefined && (
+      {bytes !== undefined && last.cold && (
+        <button type="button" id="without-cold" disabled={!canRerunCompressed.value} onClick={() => void rerunWithoutCold(last.policy, bytes)}>
+          Now without the cold tier, with the same {formatMemory(bytes)}
+        </button>
+      )}
+      {bytes !== undefined && !last.cold && (
         <button type="button" id="same-bytes" disabled={!canRerunCompressed.value} onClick={() => void rerunCompressed(other, bytes)}>
           Now {policyChoice(other).title.toLowerCase()}, with the same {formatMemory(bytes)}
         </button>
@@ -55,9 +60,10 @@ function AttemptRow({ row, reference }: { row: Attempt; reference: string }) {
   const same = row.text === reference;
   const { name, title, sentence } = policyChoice(row.policy);
   return (
-    <tr data-policy={name} data-bytes={row.bytes}>
+    <tr data-policy={name} data-bytes={row.bytes} data-cold={row.cold !== undefined}>
       <th scope="row" title={sentence}>
         {title}
+        {row.cold && <span class="muted"> with the cold tier</span>}
       </th>
       <td data-label="KV">{formatMemory(row.bytes)}</td>
       <td data-label="Smaller">{formatRatio(row.fullBytes / row.bytes)}</td>

@@ -4,9 +4,35 @@ import { formatCount, formatMemory, formatRate, formatRatio, formatSeconds } fro
 import { decodeSpeed, type Lane, ratio } from "../state/lanes";
 
 export function LaneFigures({ lane }: { lane: Lane }) {
+  return (
+    <>
+      <MainFigures lane={lane} />
+      <ColdFigures lane={lane} />
+    </>
+  );
+}
+
+/** Slots by where they are. Bytes outside the GPU are a figure of their own, never added to the cache's. */
+function ColdFigures({ lane }: { lane: Lane }) {
+  const cold = lane.result?.kv.cold;
+  if (!cold) return null;
+  const limit = `${formatCount(cold.bytes)} of at most ${formatCount(cold.maxBytes)} bytes, not on the GPU and no part of the KV cache above; copies of hot slots included`;
+  return (
+    <dl class="lane-figures cold-figures figures">
+      <Figure name="hot" label="slots hot" value={formatCount(cold.hot)} data={cold.hot} title="On the GPU, recalled ones included" />
+      <Figure name="recalled" label="of them recalled" value={formatCount(cold.recalled)} data={cold.recalled} title="Brought back from the cold tier" strong />
+      <Figure name="cold" label="cold" value={formatCount(cold.cold)} data={cold.cold} title="Evicted, and kept outside the GPU" />
+      <Figure name="gone" label="gone" value={formatCount(cold.gone)} data={cold.gone} title="Evicted for good" />
+      <Figure name="cold-bytes" label="outside the GPU" value={formatMemory(cold.bytes)} data={cold.bytes} title={limit} />
+    </dl>
+  );
+}
+
+function MainFigures({ lane }: { lane: Lane }) {
   const speed = decodeSpeed(lane);
   const times = ratio(lane);
   const { kvBytes, prefillMs, promptIds } = lane;
+  const read = lane.result?.kv.bytesReadPerToken;
   return (
     <dl class="lane-figures figures">
       <Figure
@@ -24,6 +50,13 @@ export function LaneFigures({ lane }: { lane: Lane }) {
         value={speed === undefined ? undefined : formatRate(speed)}
         data={speed}
         title="(n - 1) / (t last - t first), from the eighth token on"
+      />
+      <Figure
+        name="read"
+        label="read a token"
+        value={read === undefined ? undefined : formatMemory(read)}
+        data={read}
+        title="Bytes that attention reads of the cache for one token, as the kernels counted"
       />
       <Figure
         name="prefill"

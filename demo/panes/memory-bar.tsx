@@ -35,7 +35,8 @@ function Bar({ letter, report, scale }: { letter: string; report: KvReport; scal
     <figure class="memory-row">
       <figcaption class="figures">
         <b class={`lane-letter letter-${letter.toLowerCase()}`}>{letter}</b> {formatMemory(report.bytes)} reserved, {formatMemory(used)} in slots;{" "}
-        {formatCount(report.slotsKept)} slots kept, {formatCount(report.slotsEvicted)} evicted. GPU peak of this run, weights and scratch included:{" "}
+        {formatCount(report.slotsKept)} slots kept, {formatCount(report.slotsEvicted)} evicted
+        {report.cold ? ` (${formatCount(report.cold.recalled)} of them brought back)` : ""}. GPU peak of this run, weights and scratch included:{" "}
         {formatMemory(report.peakBytes)}
       </figcaption>
       <div class="bar" role="img" aria-label={words}>
@@ -62,13 +63,13 @@ interface BarPart {
 }
 
 /** Formats by falling bits, the ring, and what no slot takes. */
-function partsOf({ bytes, bytesByFormat }: KvReport): BarPart[] {
+function partsOf({ bytes, bytesByFormat, cold }: KvReport): BarPart[] {
   const { ring = 0, ...formats } = bytesByFormat;
   const used = Object.values(bytesByFormat).reduce((sum, part) => sum + part, 0);
   return [
     ...FORMAT_NAMES.map((name) => ({ name, bytes: formats[name] ?? 0, free: false, look: { style: { background: formatColours(name) } } })),
     { name: "ring", bytes: ring, free: false, look: { class: "ring" } },
-    { name: "tables and free space", bytes: Math.max(0, bytes - used), free: true, look: { class: "rest" } },
+    { name: cold ? "guests, tables and free space" : "tables and free space", bytes: Math.max(0, bytes - used), free: true, look: { class: "rest" } },
   ].filter((part) => part.bytes > 0);
 }
 

@@ -6,7 +6,7 @@ import { formatCount } from "../format";
 import { SAMPLES } from "../samples";
 import { shownError } from "../state/errors";
 import { engine, noticeLoss } from "../state/model";
-import { editPrompt, type PromptForm, prompt, promptForm, promptText, sampleName, takeSample } from "../state/settings";
+import { askedLater, editPrompt, type PromptForm, prompt, promptForm, promptText, sampleName, takeSample } from "../state/settings";
 
 /** The last count, and what it counted: while a person types, the old figure stays in view. */
 const counted = signal<{ readonly tokens: number | undefined; readonly of: Prompt | undefined; readonly by: Engine | undefined }>({
@@ -32,7 +32,9 @@ export function Composer() {
           ))}
         </fieldset>
       </div>
-      <p class="muted hint">{sample?.hint ?? "Your own prompt. Both panes get it whole; the compressed cache is compressed once all of it is read."}</p>
+      <p class="muted hint">
+        {sample?.hint ?? "Your own prompt. Both panes get it whole; the compressed cache is compressed once all of it is read, or all but its last sentence."}
+      </p>
       <label for="prompt" class="visually-hidden">
         Prompt
       </label>
@@ -45,6 +47,10 @@ export function Composer() {
             <option value="message">a chat message</option>
             <option value="text">plain text to continue</option>
           </select>
+        </label>
+        <label class="inline" title="The compressed cache then has to choose before anything was asked">
+          <input id="asked-later" type="checkbox" checked={askedLater.value} onChange={(event) => (askedLater.value = event.currentTarget.checked)} /> The last
+          sentence comes in after compression
         </label>
       </div>
     </section>

@@ -7,6 +7,7 @@ import { POLICY_GROUPS, policyChoice } from "../policies";
 import { engine } from "../state/model";
 import { canRerunCompressed, rerunCompressed, runBoth, running, status, stop } from "../state/run";
 import { BUDGETS, budgetRatio, maxTokens, order, policy, type RunOrder, seed, temperature } from "../state/settings";
+import { ColdControls } from "./cold-controls";
 import { promptTokens } from "./composer";
 import { NumberField } from "./fields";
 
@@ -15,6 +16,7 @@ export function Controls() {
     <section class="controls" aria-label="Settings">
       <PolicyMenu />
       <BudgetSlider />
+      <ColdControls />
       <div class="grid-fields">
         <NumberField label="New tokens" value={maxTokens.value} min={1} max={1024} step={1} onChange={(value) => (maxTokens.value = value)} />
         <NumberField label="Temperature" value={temperature.value} min={0} max={2} step={0.1} onChange={(value) => (temperature.value = value)} />

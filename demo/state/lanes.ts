@@ -1,6 +1,6 @@
 // lanes: what one pane knows about its run, and how the engine's events change it. Pure: figures follow the definitions in figures.tsx.
 
-import type { GenerateEvent, GenerateResult, Progress, ScoredToken, ScoreResult } from "../../src/engine-types";
+import type { GenerateEvent, GenerateResult, Progress, ScoredToken } from "../../src/engine-types";
 import type { EngineError } from "../../src/errors";
 
 export type LaneStatus = "idle" | "waiting" | "reading" | "writing" | "done" | "stopped" | "failed";
@@ -32,7 +32,6 @@ export interface Tick {
 export interface Drift {
   readonly status: "running" | "done" | "stopped" | "failed";
   readonly tokens: readonly ScoredToken[];
-  readonly result: ScoreResult | undefined;
   /** Texts of the tokens that either cache put first where they disagree. */
   readonly preferred: ReadonlyMap<number, string>;
   readonly error: EngineError | undefined;

@@ -1,12 +1,13 @@
 // run: one press of Run. Generates both panes (in turn or together), then forces B's text through both caches for the drift.
 
 import { computed, type Signal, signal } from "@preact/signals";
-import type { CacheOptions, Engine, GenerateRequest, PolicySpec, PresetName } from "../../src/engine-types";
+import type { CacheOptions, ColdReport, Engine, GenerateRequest, PolicySpec, PresetName, ScoredToken } from "../../src/engine-types";
 import { policyChoice } from "../policies";
 import { isAbort, shownError } from "./errors";
 import { applyEvent, type Drift, EMPTY_LANE, type Lane, summarize } from "./lanes";
 import { engine, noticeLoss } from "./model";
-import { compressedCache, maxTokens, order, prompt, sampling } from "./settings";
+import { questionStart } from "./question";
+import { askedLater, coldTier, compressedCache, maxTokens, order, prompt, sampling } from "./settings";
 
 /** One finished attempt of pane B at the current prompt, for the table of attempts. */
 export interface Attempt {
@@ -16,6 +17,8 @@ export interface Attempt {
   readonly text: string;
   readonly agreement: number | undefined;
   readonly meanKl: number | undefined;
+  /** Where the slots were at the end, if there was a cold tier. */
+  readonly cold: ColdReport | undefined;
 }
 
 export const laneA = signal<Lane>(EMPTY_LANE);
@@ -32,10 +35,14 @@ export const canRerunCompressed = computed(() => laneA.value.status === "done" &
 
 let controller: AbortController | undefined;
 /** What both panes were given; a rerun of B alone repeats exactly this. */
-let given: Pick<GenerateRequest, "prompt" | "maxTokens" | "temperature" | "seed"> | undefined;
+let given: Pick<GenerateRequest, "prompt" | "maxTokens" | "temperature" | "seed" | "from"> | undefined;
+/** Whether `given` still has to be cut before its last sentence, which needs its tokens. */
+let uncut = false;
 
 export async function runBoth(): Promise<void> {
+  if (running.value) return;
   given = { prompt: prompt.value, maxTokens: maxTokens.value, ...sampling() };
+  uncut = askedLater.value;
   attempts.value = [];
   await run("both", compressedCache());
 }
@@ -43,6 +50,13 @@ export async function runBoth(): Promise<void> {
 /** Pane B again on the same prompt; `bytes` gives it exactly so much cache. */
 export async function rerunCompressed(policy?: PresetName | PolicySpec, bytes?: number): Promise<void> {
   if (canRerunCompressed.value) await run("compressed", compressedCache(policy, bytes));
+}
+
+/** Pane B as it was last, but for the cold tier, which is switched off; the cache's bytes stay the same. */
+export async function rerunWithoutCold(policy: PresetName | PolicySpec, bytes: number): Promise<void> {
+  if (!canRerunCompressed.value) return;
+  coldTier.value = false;
+  await rerunCompressed(policy, bytes);
 }
 
 export function stop(): void {
@@ -58,6 +72,7 @@ async function run(which: "both" | "compressed", cache: CacheOptions): Promise<v
   if (which === "both") laneA.value = { ...EMPTY_LANE, status: "waiting" };
   laneB.value = { ...EMPTY_LANE, status: "waiting" };
   try {
+    await cut(current);
     const full = (): Promise<void> => generate(current, laneA, { ...given, policy: "full" } as GenerateRequest, signal);
     const compressed = (): Promise<void> => generate(current, laneB, { ...given, ...cache } as GenerateRequest, signal);
     if (which === "compressed") await compressed();
@@ -73,6 +88,14 @@ async function run(which: "both" | "compressed", cache: CacheOptions): Promise<v
     status.value = finalStatus();
     for (const { error, drift } of [laneA.value, laneB.value]) await noticeLoss(current, error ?? drift?.error);
   }
+}
+
+/** Finds the last sentence's first token, once a prompt. A prompt that cannot be tokenized is refused by generate(), in its pane. */
+async function cut(current: Engine): Promise<void> {
+  if (!uncut || !given) return;
+  const from = await questionStart(current, given.prompt).catch(() => undefined);
+  if (from !== undefined) given = { ...given, from };
+  uncut = false;
 }
 
 /** Streams one generation into a lane. Screen updates wait for the next frame; figures do not come from here. */
@@ -106,20 +129,24 @@ async function splitIntoTokens(current: Engine, lane: Signal<Lane>): Promise<voi
   lane.value = { ...lane.value, pieces: texts.slice(promptIds.length) };
 }
 
+/** The answer's tokens through both caches; those of a question that came in after compression are forced, too, but not shown. */
 async function measureDrift(current: Engine, cache: CacheOptions, signal: AbortSignal): Promise<void> {
   const { status: ended, promptIds, ids } = laneB.value;
   if (ended !== "done" || ids.length === 0 || signal.aborted) return;
-  let drift: Drift = { status: "running", tokens: [], result: undefined, preferred: new Map(), error: undefined };
+  let drift: Drift = { status: "running", tokens: [], preferred: new Map(), error: undefined };
   const show = (change: Partial<Drift>): void => {
     drift = { ...drift, ...change };
     laneB.value = { ...laneB.value, drift };
   };
   show({});
   status.value = "Measuring the drift: the same tokens through both caches";
+  const from = given?.from ?? promptIds.length;
+  const asked = promptIds.length - from;
+  const scored: ScoredToken[] = [];
   try {
-    for await (const event of current.score({ prompt: { ids: [...promptIds, ...ids] }, from: promptIds.length, ...cache, signal })) {
-      if (event.kind === "scored") show({ tokens: [...drift.tokens, ...event.tokens] });
-      else show({ tokens: event.result.tokens, result: event.result, status: "done" });
+    for await (const event of current.score({ prompt: { ids: [...promptIds, ...ids] }, from, ...cache, signal })) {
+      if (event.kind === "scored") scored.push(...event.tokens);
+      show(event.kind === "scored" ? { tokens: scored.slice(asked) } : { tokens: event.result.tokens.slice(asked), status: "done" });
     }
     if (drift.status === "running") show({ status: "stopped" });
     const rivals = [...new Set(drift.tokens.filter((token) => !token.top1).flatMap((token) => [token.first, token.fullFirst]))];
@@ -133,9 +160,10 @@ async function measureDrift(current: Engine, cache: CacheOptions, signal: AbortS
 function recordAttempt(cache: CacheOptions): void {
   const { result, drift } = laneB.value;
   if (!result || result.output.finishReason === "abort") return;
-  const scored = drift?.result;
+  const summary = drift?.status === "done" ? summarize(drift.tokens) : undefined;
   const policy = cache.policy ?? "full";
-  const measured = { bytes: result.kv.bytes, fullBytes: result.kv.fullBytes, agreement: scored?.top1Agreement, meanKl: scored?.meanKl };
+  const agreement = summary && summary.same / summary.count;
+  const measured = { bytes: result.kv.bytes, fullBytes: result.kv.fullBytes, agreement, meanKl: summary?.meanKl, cold: result.kv.cold };
   attempts.value = [...attempts.value, { policy, text: result.output.text.trim(), ...measured }];
 }
 

@@ -31,8 +31,10 @@ export async function untilDriftDone(page: Page, timeout: number): Promise<void>
   await page.locator(".drift:not([data-status=running])").waitFor({ timeout });
 }
 
+type FigureName = "kv" | "ratio" | "speed" | "read" | "prefill" | "hot" | "recalled" | "cold" | "gone" | "cold-bytes";
+
 /** A figure's raw number, undefined while it shows dots. */
-export async function figure(page: Page, pane: "a" | "b", name: "kv" | "ratio" | "speed" | "prefill"): Promise<number | undefined> {
+export async function figure(page: Page, pane: "a" | "b", name: FigureName): Promise<number | undefined> {
   const raw = await page.locator(`#lane-${pane} [data-figure=${name}]`).getAttribute("data-value");
   return raw === null ? undefined : Number(raw);
 }
@@ -62,5 +64,18 @@ export async function mapPixels(page: Page): Promise<{ colours: number; painted:
     const words = new Uint32Array(data.buffer);
     const painted = words.reduce((count, word) => count + (word >>> 24 === 255 ? 1 : 0), 0);
     return { colours: new Set(words).size, painted: painted / words.length };
+  });
+}
+
+/** Pixels of the map's canvas in the colour of what was brought back, as the theme in force has it. */
+export async function recalledPixels(page: Page): Promise<number> {
+  return page.locator(".map-surface canvas").evaluate((element) => {
+    const canvas = element as HTMLCanvasElement;
+    const swatch = canvas.parentElement?.querySelector("[data-bits=recalled]");
+    const wanted = (/\d+(, \d+){2}/.exec(swatch ? getComputedStyle(swatch).backgroundColor : "")?.[0] ?? "").split(", ").map(Number);
+    const { data } = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: new Uint8ClampedArray() };
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4) if (wanted.every((channel, c) => data[i + c] === channel) && data[i + 3] === 255) count++;
+    return count;
   });
 }

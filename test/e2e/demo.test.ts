@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContextOptions } from "playwright";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type OpenPage, openBrowser, openPage, screenshot } from "./browser";
-import { answer, drift, figure, mapPixels, setNewTokens, setPrompt, untilDriftDone, untilEnded, untilReady } from "./demo-page";
+import { answer, drift, figure, mapPixels, recalledPixels, setNewTokens, setPrompt, untilDriftDone, untilEnded, untilReady } from "./demo-page";
 
 // All patience: how fast the page is, `npm run bench -- page` measures.
 const BOTH_PANES_MS = 180_000;
@@ -111,6 +111,57 @@ test("the compressed cache finds the fact that eviction at the same bytes loses"
     expect(await answer(page, "b")).not.toContain("482137");
     expect(await figure(page, "b", "kv")).toBeLessThanOrEqual((kept ?? 0) * 1.05);
     await screenshot(page, "demo-eviction");
+  });
+});
+
+test("what was dropped comes back: with the cold tier the compressed cache answers as the full one, without it it does not", async () => {
+  await visit({ colorScheme: "light" }, async ({ page, problems }) => {
+    await untilReady(page);
+    expect(await page.locator("#cold-tier").isChecked()).toBe(false);
+    await page.getByRole("button", { name: "What comes back" }).click();
+    expect(await page.locator("#cold-tier").isChecked()).toBe(true);
+    await page.locator("#run").click();
+    await untilEnded(page, "b", BOTH_PANES_MS);
+    await untilDriftDone(page, DRIFT_MS);
+    const fact = "396509";
+    expect(await answer(page, "a")).toContain(fact);
+    expect(await answer(page, "b")).toContain(fact);
+    const { count, cells } = await drift(page);
+    expect([count, cells]).toEqual([count, await page.locator("#text-b > span").count()]); // the answer's tokens, not the question's
+
+    const read = async (name: Parameters<typeof figure>[2]): Promise<number> => (await figure(page, "b", name)) ?? Number.NaN;
+    expect(await read("recalled")).toBeGreaterThan(0);
+    expect(await read("hot")).toBeGreaterThanOrEqual(await read("recalled"));
+    expect(await read("cold")).toBeGreaterThan(await read("hot"));
+    expect(await read("cold-bytes")).toBeGreaterThan(0);
+    expect(await read("read")).toBeLessThan(((await figure(page, "a", "read")) ?? 0) * 0.5);
+    expect(await page.locator("#lane-a [data-figure=cold-bytes]").count()).toBe(0);
+
+    const light = await recalledPixels(page);
+    expect(light).toBeGreaterThan(0);
+    expect(await page.locator(".recalled-run").count()).toBeGreaterThan(0);
+    const back = await page.locator(".manuscript .recalled").allTextContents();
+    expect(back.length).toBe(Number(await page.locator("#recalled-note").getAttribute("data-tokens")));
+    expect(back.join("")).toContain(fact);
+    await page.locator("#recalled-key").waitFor();
+    await screenshot(page, "demo-recall-light");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await expect.poll(() => recalledPixels(page)).toBe(light);
+    await screenshot(page, "demo-recall-dark");
+    await page.setViewportSize({ width: 360, height: 740 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    await screenshot(page, "demo-recall-phone");
+    await page.setViewportSize({ width: 1280, height: 900 });
+
+    const bytes = await read("kv");
+    await page.locator("#without-cold").click();
+    await page.locator("tr[data-cold=false]").waitFor({ timeout: BOTH_PANES_MS });
+    expect(await page.locator("#cold-tier").isChecked()).toBe(false);
+    expect(await answer(page, "b")).not.toContain(fact);
+    expect(await page.locator("#lane-b [data-figure=recalled], .recalled-run, .manuscript .recalled").count()).toBe(0);
+    expect(await read("kv")).toBeLessThanOrEqual(bytes * 1.05);
+    await screenshot(page, "demo-recall-without");
+    expect(await problems()).toEqual([]);
   });
 });
 

@@ -4,7 +4,21 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { FORMAT_NAMES } from "../../../demo/choices";
-import { BIT_STEPS, bitColour, bitStep, keyBits, readSlots, shareOf, tokenShare, tokensPerColumn, valueBits } from "../../../demo/map/slots";
+import {
+  BIT_STEPS,
+  bitColour,
+  bitStep,
+  guestsIn,
+  keyBits,
+  readSlots,
+  recalledIn,
+  recalledRuns,
+  shareOf,
+  tokenShare,
+  tokensPerColumn,
+  valueBits,
+  withoutGuests,
+} from "../../../demo/map/slots";
 import type { CacheMap } from "../../../src/engine-types";
 
 const map: CacheMap = {
@@ -65,4 +79,53 @@ test("columns hold a power of two of tokens and never get thinner than asked", (
   expect(tokensPerColumn(513, 1024)).toBe(2);
   expect(tokensPerColumn(8192, 1024)).toBe(16);
   expect(tokensPerColumn(8192, 320)).toBe(64);
+});
+
+test("what came back is a property of tokens: counted by range, joined to stretches; a map without a cold tier has none", () => {
+  const slots = readSlots({ ...map, recalled: Uint32Array.of(1, 2, 4, 5, 9) });
+  expect([...slots.recalled]).toEqual([0, 1, 1, 0, 1, 1]);
+  expect(recalledRuns(slots)).toEqual([
+    [1, 3],
+    [4, 6],
+  ]);
+  expect([recalledIn(slots, 0, 6), recalledIn(slots, 2, 5), recalledIn(slots, 3, 4), recalledIn(slots, 4, 99)]).toEqual([4, 2, 0, 2]);
+  expect(recalledRuns(readSlots(map))).toEqual([]);
+});
+
+test("a token that came back is in every head: as a guest in 16 bits where pages do not hold it", () => {
+  const slots = readSlots({ ...map, recalled: Uint32Array.of(1, 2) });
+  expect(tokenShare(slots, "key", 1)).toEqual({ kept: 4, total: 4, bits: (4 + 3 * 16) / 4 });
+  expect(tokenShare(slots, "value", 2)).toEqual({ kept: 4, total: 4, bits: 16 });
+  expect([guestsIn(slots, 0, 0, 0, 6), guestsIn(slots, 0, undefined, 0, 6), guestsIn(slots, 1, 1, 2, 99), guestsIn(slots, 1, 1, 3, 6)]).toEqual([1, 3, 1, 0]);
+  // Head 0 of layer 0 holds tokens 0, 1 and 5 in 16, 4 and 8 bits, and 2 as a guest.
+  const share = shareOf(slots, "key", 0, 0, 0, 6);
+  expect(share).toEqual({ kept: 4, total: 6, bits: 11 });
+  expect(withoutGuests(share, 1)).toEqual({ kept: 3, total: 6, bits: 28 / 3 });
+  expect(withoutGuests({ kept: 2, total: 2, bits: 16 }, 2)).toEqual({ kept: 0, total: 2, bits: 0 });
+});
+
+test("markers stay with their head", () => {
+  const span = { first: 2, end: 5, count: 3 };
+  const layers = map.layers.map((layer, l) => ({ heads: layer.heads.map((head, h) => (l === 1 && h === 0 ? { ...head, markers: [span] } : head)) }));
+  expect(readSlots({ ...map, layers }).markers).toEqual([[], [], [span], []]);
+});
+
+test("what came back stands out from the page and from 16 bits by 3 to 1 at least, in both themes", () => {
+  const base = readFileSync(fileURLToPath(new URL("../../../demo/style/base.css", import.meta.url)), "utf8");
+  const colours = (name: string): string[] => (new RegExp(`--${name}: light-dark\\((#\\w{6}), (#\\w{6})\\)`).exec(base) ?? []).slice(1);
+  // WCAG 2.2: relative luminance and contrast ratio.
+  const luminance = (hex: string): number => {
+    const [r = 0, g = 0, b = 0] = [1, 3, 5]
+      .map((at) => Number.parseInt(hex.slice(at, at + 2), 16) / 255)
+      .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (one: string, other: string): number => {
+    const [dark = 0, light = 0] = [luminance(one), luminance(other)].sort((x, y) => x - y);
+    return (light + 0.05) / (dark + 0.05);
+  };
+  const recalled = colours("recalled");
+  expect(recalled).toHaveLength(2);
+  for (const other of ["card", "well", "bits-16"])
+    for (const [at, colour] of colours(other).entries()) expect(contrast(recalled[at] ?? "", colour), `${other} ${colour}`).toBeGreaterThanOrEqual(3);
 });
