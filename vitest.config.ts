@@ -8,8 +8,13 @@ import { chromiumLaunch, firefoxLaunch, vulkanEnvironment } from "./scripts/mach
 
 const kernelTests = ["test/kernels/**/*.test.ts"];
 
+const patient = { testTimeout: 300_000, hookTimeout: 300_000 };
+
 /** One GPU, two cores: GPU tests run one file after the other. */
-const oneAtATime = { fileParallelism: false, testTimeout: 300_000, hookTimeout: 300_000 };
+const oneAtATime = { ...patient, fileParallelism: false };
+
+/** But kernels in Node, which spend most of their time in compilers and f64 references, by two. */
+const twoAtATime = { ...patient, maxWorkers: 2 };
 
 /** The kernel tests in a page of this machine's browser. */
 function inBrowser(browser: "chromium" | "firefox", launchOptions: LaunchOptions): TestProjectConfiguration {
@@ -29,7 +34,7 @@ export default defineConfig({
     reporters: ["default"],
     projects: [
       { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts", "test/worker/**/*.test.ts"], testTimeout: 60_000 } },
-      { extends: true, test: { ...oneAtATime, name: "kernels", include: kernelTests, pool: "forks", env: vulkanEnvironment() } },
+      { extends: true, test: { ...twoAtATime, name: "kernels", include: kernelTests, pool: "forks", env: vulkanEnvironment() } },
       inBrowser("chromium", chromiumLaunch()),
       inBrowser("firefox", firefoxLaunch()),
       { extends: true, test: { ...oneAtATime, name: "model", include: ["test/model/**/*.test.ts"], pool: "forks", env: vulkanEnvironment() } },
