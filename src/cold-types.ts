@@ -13,6 +13,8 @@ export interface ColdOptions {
     readonly halfLife?: number;
     /** Wait, once a turn, before the last token of its input, until what that input points at is back; default true. */
     readonly settle?: boolean;
+    /** Blocks where the tokens now read stood before are pointed at by the ids as well, a few tokens before heads look there; rare ids most. Default true. */
+    readonly occurrences?: boolean;
   };
 }
 

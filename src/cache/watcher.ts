@@ -10,6 +10,8 @@ export interface CacheWatcher {
   /** A layer's keys and values stand in the staging buffer, scored. */
   recordPrompt(recorder: Recorder, layer: number): void;
   endPrompt(tokens: number): void;
+  /** Ids of the tokens from `position` on, as soon as they are known: after a prompt, with a token that is forced, when a sample is taken. */
+  tell(position: number, ids: readonly number[]): void;
   /** After the compression of rings and before anything of the token at `position`. */
   beforeToken(recorder: Recorder, position: number): void;
   /** After a layer's attention. */

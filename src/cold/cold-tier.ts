@@ -12,6 +12,7 @@ import type { Recorder } from "../gpu/recorder";
 import { Evicted } from "./evicted";
 import { Guests } from "./guests";
 import { Mailbox, type Part } from "./mailbox";
+import { Occurrences } from "./occurrences";
 import type { ColdSettings } from "./options";
 import { Probe } from "./probe";
 import { PromptIntake } from "./prompt-intake";
@@ -35,6 +36,13 @@ interface RowsNote {
   readonly ringStarts: readonly number[];
 }
 
+/** What a copy of the cache must know of the tier. */
+interface TierState {
+  /** Of the blocks: must be the same for a block to belong to that moment. */
+  readonly versions: ReadonlyMap<number, number>;
+  readonly ids: readonly number[];
+}
+
 interface Letter {
   readonly position: number;
   apply(now: number): void;
@@ -51,6 +59,7 @@ export class ColdTier implements CacheWatcher {
   readonly #rows: Mailbox<RowsNote>;
   readonly #signals: Mailbox<number>;
   readonly #probe: Probe;
+  readonly #occurrences = new Occurrences();
   readonly #lag: number;
   #letters: Letter[] = [];
   readonly #notes = new Set<RowsNote>(); // of rows that are not applied yet
@@ -96,7 +105,12 @@ export class ColdTier implements CacheWatcher {
 
   endPrompt(tokens: number): void {
     this.#stored = tokens;
+    this.#observed = Math.max(-1, tokens - 1 - Math.ceil(this.settings.halfLife)); // the last ones of a prompt point, too
     this.#fresh = true;
+  }
+
+  tell(position: number, ids: readonly number[]): void {
+    this.#occurrences.add(position, ids);
   }
 
   /** Before the token at `position`, in its submit: applies what came back, and sends for rows that are about to leave the ring. */
@@ -132,17 +146,17 @@ export class ColdTier implements CacheWatcher {
   rewind(tokens: number): void {
     for (const note of this.#notes) note.to = Math.min(note.to, tokens);
     this.#stored = Math.min(this.#stored, tokens);
+    this.#occurrences.rewind(tokens);
     this.store.forget((position) => position >= tokens);
   }
 
-  /** The blocks and their versions: what must be the same for a block to belong to that moment. */
-  get state(): ReadonlyMap<number, number> {
-    return new Map([...this.store.blocks].map(({ index, version }) => [index, version]));
+  get state(): TierState {
+    return { versions: new Map([...this.store.blocks].map(({ index, version }) => [index, version])), ids: this.#occurrences.ids.slice() };
   }
 
   /** What is known of pages is not true any more, no guest is there, and what was put into the store since is of another conversation. */
   resume(state: unknown, tokens: number): void {
-    const versions = state instanceof Map ? state : new Map<number, number>();
+    const { versions, ids } = isState(state) ? state : { versions: new Map<number, number>(), ids: [] };
     const { shape } = this.store;
     this.#letters = [];
     for (const note of this.#notes) note.to = 0;
@@ -152,7 +166,8 @@ export class ColdTier implements CacheWatcher {
     this.#prompt.dispose();
     this.store.retain(({ index, version }) => versions.get(index) === version);
     this.#stored = Math.max(0, tokens - this.cache.policy.ring); // what the ring holds can be read again
-    this.#observed = tokens;
+    this.#occurrences.add(0, ids);
+    this.#observed = tokens - 1;
     this.#fresh = true;
   }
 
@@ -284,6 +299,8 @@ export class ColdTier implements CacheWatcher {
 
   #takeSignal(signal: Signal, now: number): void {
     const masses = blockMasses(this.store, this.#evicted, signal, this.group, (block) => this.#guests.attended(block, signal.position));
+    if (this.settings.occurrences)
+      for (const [block, mass] of this.#occurrences.masses(this.#observed + 1, signal.position + 1)) masses.set(block, (masses.get(block) ?? 0) + mass);
     this.#guests.choose(masses, signal.position - this.#observed, this.#evicted, now);
     this.#observed = signal.position;
   }
@@ -298,6 +315,10 @@ export class ColdTier implements CacheWatcher {
     evicted.update(this.#probe.hotBits(new Uint32Array(await gpu.read(this.#probe.hot))), cache.policy.sinks, ringStarts);
     return evicted;
   }
+}
+
+function isState(state: unknown): state is TierState {
+  return typeof state === "object" && state !== null && "versions" in state;
 }
 
 function whole(buffer: GPUBuffer): Part {

@@ -11,16 +11,17 @@ export interface ColdSettings extends RecallOptions {
   /** Rows of a kv head for what is recalled, in 16 bits; the budget pays for them. */
   readonly guests: number;
   readonly settle: boolean;
+  readonly occurrences: boolean;
 }
 
 /** Three blocks: a sentence across two of their borders. */
-const DEFAULTS = { guests: 3 * BLOCK, threshold: 0.5, halfLife: 8, settle: true } as const;
+const DEFAULTS = { guests: 3 * BLOCK, threshold: 0.5, halfLife: 8, settle: true, occurrences: true } as const;
 
 const MOST_GUESTS = 1024;
 
 /** Throws BAD_OPTION, naming the field. `maxBytes` is checked against the model when the store is made. */
 export function resolveCold({ maxBytes, recall = {} }: ColdOptions): ColdSettings {
-  const { guests, threshold, halfLife, settle } = { ...DEFAULTS, ...recall };
+  const { guests, threshold, halfLife, settle, occurrences } = { ...DEFAULTS, ...recall };
   const known = Object.keys(DEFAULTS);
   for (const field of Object.keys(recall)) if (!known.includes(field)) throw refuse(`recall.${field}`, "set", known.join(", "));
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) throw refuse("maxBytes", maxBytes, "a whole number of bytes");
@@ -29,7 +30,8 @@ export function resolveCold({ maxBytes, recall = {} }: ColdOptions): ColdSetting
   if (!(threshold > 0 && threshold <= 1e6)) throw refuse("recall.threshold", threshold, "above 0 (attention in heads)");
   if (!(halfLife > 0 && halfLife <= 1e9)) throw refuse("recall.halfLife", halfLife, "above 0, in tokens");
   if (typeof settle !== "boolean") throw refuse("recall.settle", settle, "true, false");
-  return { maxBytes, guests, threshold, halfLife, settle };
+  if (typeof occurrences !== "boolean") throw refuse("recall.occurrences", occurrences, "true, false");
+  return { maxBytes, guests, threshold, halfLife, settle, occurrences };
 }
 
 /** The policy with room for guests; what it says itself about them gives way. */

@@ -5,7 +5,7 @@ import type { Evicted } from "./evicted";
 import { BLOCK, type ColdStore } from "./store";
 
 /** Tokens back from the newest that a head may look at for their nearness alone: four times the half-life of recency (policy). */
-const LOCAL = 128;
+export const LOCAL = 128;
 
 /** Masses below are noise of many slots. */
 const LEAST = 1e-3;

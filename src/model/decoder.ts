@@ -52,7 +52,9 @@ export class Decoder {
 
   /** The oldest sample on its way: its id, and whether the logits it came from were finite. */
   async take(): Promise<{ readonly id: number; readonly finite: boolean }> {
+    const position = this.cache.tokens - this.#samples.pending + 1; // where its token will stand, or does: each step samples once
     const [id = 0, bad = 0] = new Uint32Array(await this.#samples.take());
+    this.cache.watcher?.tell(position, [id]);
     return { id, finite: bad === 0 };
   }
 
@@ -71,6 +73,7 @@ export class Decoder {
   /** Runs a token that the caller chose; its successor's logits stand in the head's output, and are sampled where asked for. One submit. */
   force(id: number, sample = false): void {
     this.#one[0] = id;
+    this.cache.watcher?.tell(this.cache.tokens, [id]);
     this.transformer.gpu.write(this.#token, 0, this.#one);
     if (sample) this.step();
     else this.#submit(this.#record(0));

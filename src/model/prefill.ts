@@ -85,7 +85,10 @@ export async function prefill(
     prompt.recordLogits(recorder);
     end.record(recorder);
     recorder.submit();
-    for (const { cache } of scored) cache.endPrompt(ids.length);
+    for (const { cache } of scored) {
+      cache.endPrompt(ids.length);
+      cache.watcher?.tell(0, ids);
+    }
   } finally {
     for (const { scorer } of scored) scorer?.dispose(); // its statistics stand in the cache now
     prompt.dispose();

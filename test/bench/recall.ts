@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../scripts/machine.mjs";
 import { fullBytesPerToken } from "../../src/cache/page-layout";
-import type { CacheOptions } from "../../src/engine-types";
+import type { CacheOptions, ColdOptions } from "../../src/engine-types";
 import { resolveSampling } from "../../src/generate/sampling-options";
 import { Decoder } from "../../src/model/decoder";
 import { prefill } from "../../src/model/prefill";
@@ -43,13 +43,17 @@ interface RecallFigures {
 const RATIO = 0.125;
 const GUESTS = 80;
 const evictOnly: CacheOptions = { policy: "expected-attention", budget: { ratio: RATIO } };
-const cold = (settle: boolean): CacheOptions => ({ ...evictOnly, cold: { maxBytes: 4 << 20, recall: { guests: GUESTS, settle } } });
+const cold = (recall: NonNullable<ColdOptions["recall"]>): CacheOptions => ({
+  ...evictOnly,
+  cold: { maxBytes: 4 << 20, recall: { guests: GUESTS, ...recall } },
+});
 
 const CASES: readonly { readonly name: string; readonly options: CacheOptions }[] = [
   { name: "full", options: { policy: "full" } },
   { name: "dropped for good", options: evictOnly },
-  { name: "cold tier", options: cold(true) },
-  { name: "cold tier, nothing waited for", options: cold(false) },
+  { name: "cold tier", options: cold({}) },
+  { name: "cold tier, queries alone", options: cold({ occurrences: false }) },
+  { name: "cold tier, nothing waited for", options: cold({ settle: false }) },
   { name: "lacuna", options: { policy: "lacuna", budget: { ratio: 0.05 } } },
 ];
 

@@ -10,6 +10,18 @@ export function recodeCold(vector: Numbers): Float64Array {
   return Float64Array.from(channels, (x) => (scale > 0 ? least + scale * Math.round((x - least) / scale) : least));
 }
 
+/** Mass by block, in heads, that the token at i gives to where its id stood before, by definition: `worth` shared by all places far enough. */
+export function occurrenceShares(
+  ids: readonly number[],
+  i: number,
+  { block, local, worth }: { block: number; local: number; worth: number },
+): Map<number, number> {
+  const places = ids.flatMap((id, j) => (j < i && id === ids[i] && i - (j - (j % block)) >= local ? [(j - (j % block)) / block] : []));
+  const shares = new Map<number, number>();
+  for (const place of places) shares.set(place, (shares.get(place) ?? 0) + worth / places.length);
+  return shares;
+}
+
 /** One head's share by block: e^{s_j} of the block's cold slots over e^{lse} and all cold slots' e^{s_j}. */
 export function coldShares(
   query: Numbers,

@@ -4,12 +4,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeVector, encodeVector } from "../../../src/cold/codec";
 import { Evicted } from "../../../src/cold/evicted";
+import { OCCURRENCE, Occurrences } from "../../../src/cold/occurrences";
 import { resolveCold } from "../../../src/cold/options";
 import { Recall } from "../../../src/cold/recall";
-import { blockMasses } from "../../../src/cold/signal";
+import { blockMasses, LOCAL } from "../../../src/cold/signal";
 import { BLOCK, ColdStore, coldBlockBytes } from "../../../src/cold/store";
 import { fromHalf, half, toHalf } from "../../reference/codec";
-import { coldShares, recodeCold } from "../../reference/cold";
+import { coldShares, occurrenceShares, recodeCold } from "../../reference/cold";
 import { gaussian, seeded } from "../../reference/scoring-case";
 import { expectClose, tolerances } from "../../tolerances";
 
@@ -193,6 +194,48 @@ describe("masses", () => {
   });
 });
 
+describe("occurrences", () => {
+  const filler = (count: number): number[] => Array.from({ length: count }, (_, n) => 1000 + n); // each once
+
+  test("a worked example: the rare token points at one place, the other at two, what is near at none", () => {
+    const occurrences = new Occurrences();
+    const ids = [...[7, 8, ...filler(6)], ...[8, ...filler(7).map((id) => id + 100)], ...filler(140).map((id) => id + 200), 7, 8];
+    occurrences.add(0, ids);
+    const last = ids.length - 1; // 157
+    expect(occurrences.masses(last - 1, last + 1)).toEqual(new Map([[0, OCCURRENCE * 1.5], [1, OCCURRENCE / 2]])); // biome-ignore format: one line
+    occurrences.add(last + 1, [7]); // stood at 0 and 156
+    expect(occurrences.masses(last + 1, last + 2)).toEqual(new Map([[0, OCCURRENCE]]));
+    expect(occurrences.masses(last + 2, last + 9)).toEqual(new Map()); // not known yet
+  });
+
+  test("any ids, taken back and told again, against the definition", () => {
+    const id = fc.integer({ min: 0, max: 20 });
+    fc.assert(
+      fc.property(fc.array(id, { minLength: 130, maxLength: 300 }), fc.array(id, { maxLength: 20 }), fc.nat(129), (first, second, back) => {
+        const occurrences = new Occurrences();
+        occurrences.add(0, first);
+        if (back % 2 === 0) occurrences.rewind(first.length - back);
+        occurrences.add(first.length - back, second);
+        const ids = [...first.slice(0, first.length - back), ...second];
+        expect(occurrences.ids).toEqual(ids);
+        for (let i = Math.max(0, ids.length - 12); i < ids.length; i++) {
+          const want = occurrenceShares(ids, i, { block: BLOCK, local: LOCAL, worth: OCCURRENCE });
+          const got = occurrences.masses(i, i + 1);
+          expect([...got.keys()].sort()).toEqual([...want.keys()].sort());
+          for (const [block, mass] of want) expect(got.get(block)).toBeCloseTo(mass, 10);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("where earlier tokens are not known, later ones say nothing", () => {
+    const occurrences = new Occurrences();
+    occurrences.add(5, [1, 2]);
+    expect(occurrences.ids).toEqual([]);
+  });
+});
+
 describe("recall", () => {
   const options = { threshold: 0.5, halfLife: 8 };
   const all = (): boolean => true;
@@ -253,5 +296,6 @@ test("bad options name the field", () => {
   expect(fields({ maxBytes: 1e6, recall: { threshold: 0 } })).toBe("cold.recall.threshold");
   expect(fields({ maxBytes: 1e6, recall: { halfLife: Number.NaN } })).toBe("cold.recall.halfLife");
   expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"settle":1}}'))).toBe("cold.recall.settle");
+  expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"occurrences":"no"}}'))).toBe("cold.recall.occurrences");
   expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"guest":8}}'))).toBe("cold.recall.guest");
 });
