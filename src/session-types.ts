@@ -57,6 +57,11 @@ export interface Session {
   /** Goes back to a snapshot of this session, bit by bit; it can be gone back to again. Throws BUSY, and BAD_OPTION for others' snapshots. */
   restore(mark: SessionMark): Promise<void>;
   usage(): Promise<SessionUsage>;
+  /**
+   * Sets another byte limit for the cold tier; what no longer fits is gone at once, the least worth first.
+   * Throws BUSY, and BAD_OPTION below one block or where there is no cold tier; nothing has changed then.
+   */
+  limitCold(maxBytes: number): Promise<void>;
   /** Frees cache and snapshots. A turn under way ends with DISPOSED. */
   dispose(): Promise<void>;
 }

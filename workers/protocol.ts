@@ -62,6 +62,7 @@ export interface SessionCalls {
   restoreSession(session: number, mark: number): Promise<Outcome<void>>;
   disposeMark(session: number, mark: number): Promise<Outcome<void>>;
   sessionUsage(session: number): Promise<Outcome<SessionUsage>>;
+  limitCold(session: number, maxBytes: number): Promise<Outcome<void>>;
   disposeSession(session: number): Promise<Outcome<void>>;
 }
 

@@ -28,6 +28,7 @@ export function remoteSession(channel: SessionChannel, number: number): Session 
       await channel.call((host) => host.restoreSession(number, known));
     },
     usage: () => channel.call((host) => host.sessionUsage(number)),
+    limitCold: (maxBytes) => channel.call((host) => host.limitCold(number, maxBytes)),
     dispose: () => channel.call((host) => host.disposeSession(number)),
   };
 }

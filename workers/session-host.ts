@@ -57,6 +57,7 @@ export function createSessionHost(engine: () => Engine): SessionHost {
         marks?.delete(markNumber);
       }),
     sessionUsage: (number) => outcome(() => find(number).session.usage()),
+    limitCold: (number, maxBytes) => outcome(() => find(number).session.limitCold(maxBytes)),
     disposeSession: (number) =>
       outcome(async () => {
         const session = held.get(number)?.session;

@@ -130,6 +130,17 @@ export class LocalSession implements Session {
     };
   }
 
+  async limitCold(maxBytes: number): Promise<void> {
+    this.#check();
+    const { cold } = this.sequence;
+    if (!cold)
+      throw new EngineError("BAD_OPTION", "This session has no cold tier to limit. Open one with cold: { maxBytes } and a policy that evicts.", {
+        field: "cold.maxBytes",
+        found: maxBytes,
+      });
+    cold.limit(maxBytes);
+  }
+
   async dispose(): Promise<void> {
     this.close();
   }

@@ -79,7 +79,10 @@ export class Sequence {
     const { transformer, options, tokens, promptTokens } = this;
     const copy = new Sequence(transformer, options, tokens, promptTokens);
     try {
-      if (this.cold) copy.cold?.store.copyFrom(this.cold.store);
+      if (this.cold) {
+        copy.cold?.store.limit(this.cold.store.maxBytes); // it may have been changed since
+        copy.cold?.store.copyFrom(this.cold.store);
+      }
       copyCache(transformer.gpu, this.cache, copy.cache);
       return copy;
     } catch (error) {

@@ -68,3 +68,30 @@ test("errors keep code and details; what a signal leaves can be gone on with", a
   expect((await sendAll(session, { prompt: { ids: [7] }, maxTokens: 3 })).output.ids).toHaveLength(3);
   await session.dispose();
 });
+
+test("the cold tier's limit, lowered between turns on either side: holds at once, in forks, too; nonsense changes nothing", async () => {
+  for (const engine of [near, far]) {
+    const session = await engine.open({ policy: "expected-attention", budget: { ratio: 0.2 }, tokens: 400, cold: { maxBytes: 4 << 20 } });
+    await sendAll(session, { prompt: { ids: long.ids.slice(0, 250) }, maxTokens: 5 });
+    const before = (await session.usage()).cold;
+    if (!before) throw new Error("no cold tier");
+    for (const bad of [0, -1, Number.NaN, 1.5, 100])
+      expect(await failureOf(session.limitCold(bad))).toMatchObject({ code: "BAD_OPTION", details: { field: "cold.maxBytes", found: bad } });
+    expect((await session.usage()).cold).toEqual(before);
+    const maxBytes = Math.floor(before.bytes / 3);
+    await session.limitCold(maxBytes);
+    const after = (await session.usage()).cold;
+    expect(after).toMatchObject({ maxBytes });
+    expect(after?.bytes).toBeLessThanOrEqual(maxBytes);
+    expect(after?.gone).toBeGreaterThan(before.gone);
+    const fork = await session.fork();
+    expect((await fork.usage()).cold).toMatchObject({ maxBytes });
+    await sendAll(session, { prompt: "And then?", maxTokens: 8 });
+    expect((await session.usage()).cold?.bytes).toBeLessThanOrEqual(maxBytes);
+    await Promise.all([session.dispose(), fork.dispose()]);
+    expect((await failureOf(session.limitCold(maxBytes))).code).toBe("DISPOSED");
+  }
+  const plain = await near.open({ policy: "full", tokens: 50 });
+  expect(await failureOf(plain.limitCold(1e6))).toMatchObject({ code: "BAD_OPTION", details: { field: "cold.maxBytes" } });
+  await plain.dispose();
+});

@@ -104,6 +104,10 @@ function scriptedSession(capacity: number, held: number, seen: Seen): Session {
       alive();
       return { tokens, capacity, kvBytes: 100, fullBytes: tokens * 8, snapshotBytes: 10 * marks.size };
     },
+    async limitCold(maxBytes) {
+      alive();
+      throw new EngineError("BAD_OPTION", "This session has no cold tier.", { field: "cold.maxBytes", found: maxBytes });
+    },
     async dispose() {
       if (!disposed) seen.sessionsDisposed++;
       disposed = true;
