@@ -211,7 +211,7 @@ function Legend({ perColumn, back, marked }: { perColumn: number; back: number; 
       {back > 0 && (
         <span id="recalled-key">
           {" "}
-          · <i class="swatch recalled-swatch" /> brought back, bracketed below the map
+          · <i class="swatch recalled-swatch cell-swatch" /> brought back, bracketed below the map
         </span>
       )}
       {marked && " · a tick under a head: a marker, from there on"} · {unit}

@@ -24,6 +24,11 @@ export function Manuscript({ slots, part, texts }: ManuscriptProps) {
     const first = range && box.current?.children[range[0]];
     if (first instanceof HTMLElement && box.current) box.current.scrollTop = first.offsetTop - box.current.clientHeight / 2;
   }, [range]);
+  // Nothing pinned: what came back is what a reader looks for. The words arrive a moment after the map.
+  useEffect(() => {
+    const first = box.current?.children[slots.recalled.indexOf(1)];
+    if (first instanceof HTMLElement && box.current && !pinned.value) box.current.scrollTop = first.offsetTop - box.current.clientHeight / 3;
+  }, [slots, shares.length]);
   const gone = shares.filter((share) => share.kept === 0).length;
   const back = recalledIn(slots, 0, shares.length);
   return (

@@ -144,6 +144,11 @@ test("what was dropped comes back: with the cold tier the compressed cache answe
     expect(back.length).toBe(Number(await page.locator("#recalled-note").getAttribute("data-tokens")));
     expect(back.join("")).toContain(fact);
     await page.locator("#recalled-key").waitFor();
+    expect(await page.locator(".manuscript").evaluate((element) => element.scrollTop)).toBeGreaterThan(0);
+    await page.locator("#map-as-table").click();
+    const guests = await page.locator("#map-table tbody tr td:nth-child(5)").allTextContents();
+    expect(guests.reduce((sum, text) => sum + Number(text), 0)).toBe(await read("recalled")); // the map's guests are the engine's recalled slots
+    await page.locator("#map-as-table").click();
     await screenshot(page, "demo-recall-light");
     await page.emulateMedia({ colorScheme: "dark" });
     await expect.poll(() => recalledPixels(page)).toBe(light);
