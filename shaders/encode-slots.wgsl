@@ -163,7 +163,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   } else {
     keyBase = (head * step.capacity + sourceRow(step, candidate.x)) * (D / 2u);
     valueBase = step.planeWords + keyBase;
-    last = packMeta(step.firstPosition + candidate.x, abs(bitcast<f32>(candidate.y)));
+    last = packMeta(incomingPosition(candidate.x), abs(bitcast<f32>(candidate.y)));
   }
   put(place, f.words - 1u, last);
   let stays = old && isSparse(oldFormat) && oldFormat.keyBits == f.keyBits; // codes of the channels that are kept

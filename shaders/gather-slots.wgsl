@@ -110,7 +110,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let row = sourceRow(step, j);
     var p = 1.0;
     if (step.uniformImportance == 0u) { p = importance[head * step.importanceStride + row]; }
-    candidates[at] = candidate(j, head, step.firstPosition + j, p, incomingEnergies(head, row));
+    candidates[at] = candidate(j, head, incomingPosition(j), p, incomingEnergies(head, row));
     return;
   }
   var index = id.x;

@@ -9,6 +9,7 @@ struct RingFill {
   sourcePlane: u32,  // words from keys to values there
   ringSlots: u32,    // sinks + ring
   ringPlane: u32,    // words from keys to values in the ring
+  filled: u32,       // rows that stand in the staging buffer: the prompt's tokens, or fewer that went on
 }
 @group(0) @binding(0) var<uniform> params: RingFill;
 @group(0) @binding(1) var<storage, read> source: array<u32>;
@@ -19,14 +20,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let index = group.x;
   let head = group.y;
   if (index >= params.sinks + params.newest) { return; }
-  var position = index;
+  var staged = index;
   var row = index;
   if (index >= params.sinks) {
-    position = params.tokens - params.newest + index - params.sinks;
-    row = params.ringSlots - params.ring + position % params.ring;
+    let back = params.newest + params.sinks - index; // tokens from here to the end
+    staged = params.filled - back;
+    row = params.ringSlots - params.ring + (params.tokens - back) % params.ring;
   }
   for (var word = lane; word < D / 2u; word += WG) {
-    let start = (head * params.capacity + position) * (D / 2u) + word;
+    let start = (head * params.capacity + staged) * (D / 2u) + word;
     let to = (head * params.ringSlots + row) * (D / 2u) + word;
     rows[to] = source[start];
     rows[params.ringPlane + to] = source[params.sourcePlane + start];

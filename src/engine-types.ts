@@ -103,6 +103,12 @@ export interface PolicySpec {
    * `every`, .5, 2. Not for uniform precision.
    */
   readonly reevaluate?: { readonly every?: number; readonly window?: number; readonly decay?: number; readonly rise?: number };
+  /**
+   * From one layer on, the prompt's pass goes on with part `rate` of its tokens alone (FastKV): layers up to `layer` (default: half of them) see all; there
+   * the attention of the last `window` queries, averaged over `pool` neighbours, chooses. Defaults .2, 8, 7. Without a budget, 10 %. Not with uniform precision, a
+   * score that replays or averages over layers, layers weighed against each other, markers or a cold tier.
+   */
+  readonly propagate?: { readonly rate?: number; readonly layer?: number; readonly window?: number; readonly pool?: number };
   /** What a decoded token reads of what is held; everything by default. */
   readonly read?: ReadSpec;
   /** Tokens of the ring: the newest half of them at least is in 16 bits. */

@@ -1,7 +1,7 @@
 // compress-step: which slots a compression takes in. Written once per submit.
 struct CompressStep {
   numNew: u32,         // slots per kv head that come in
-  firstPosition: u32,  // position of the first of them
+  firstPosition: u32,  // position of the first of them, where they are neighbours; firstPosition + numNew is the oldest position in the ring
   firstRow: u32,       // its row in the source (prompt staging: the position; ring: wraps at `wrap`)
   baseRow: u32,        // row where the wrapping range begins (ring: number of sinks)
   wrap: u32,           // rows of the wrapping range; 0: no wrapping
@@ -14,6 +14,7 @@ struct CompressStep {
   meanRows: u32,       // rows from firstRow on that the means are taken over, once per cache
   now: u32,            // position of the next token
   judged: u32,         // 0: slots in pages keep their formats, those that come in get the richest
+  positionStart: u32,  // words from the source's start to its rows' positions, where they are no neighbours; 0: they are
 }
 
 // Row of the j-th new slot in the source.

@@ -24,6 +24,8 @@ export interface SlotSource {
   /** Rows that wrap, and where they begin; wrap 0 for none. */
   readonly wrap: number;
   readonly baseRow: number;
+  /** Words to the rows' positions, where they are no neighbours; default 0: they are. */
+  readonly positionStart?: number;
   /** (G, importanceStride) f32 by row, and E|q|^2 (G) f32; absent where the policy has no score. */
   readonly importance?: {
     readonly scores: (layer: number) => BufferView;
@@ -101,7 +103,15 @@ export class Compressor {
   write(intake: Intake): void {
     const { source } = this;
     const words = [intake.count, intake.firstPosition, intake.firstRow, source.baseRow, source.wrap, source.capacity, source.planeWords, this.numCandidates];
-    words.push(source.importance?.stride ?? 0, this.existing === "stay" ? 0 : 1, source.importance ? 0 : 1, intake.meanRows, intake.now, intake.judged ? 1 : 0);
+    words.push(
+      source.importance?.stride ?? 0,
+      this.existing === "stay" ? 0 : 1,
+      source.importance ? 0 : 1,
+      intake.meanRows,
+      intake.now,
+      intake.judged ? 1 : 0,
+      source.positionStart ?? 0,
+    );
     this.gpu.write(this.step, 0, new Uint32Array(words));
   }
 

@@ -86,10 +86,13 @@ export class KvCache {
     return this.#schedule.oldest(layer);
   }
 
-  /** Binds the compression of a prompt. Before the first chunk of the first layer. */
+  /** Binds the compression of a prompt: before the first chunk of the first layer, and again where later layers see fewer of its tokens. */
   beginPrompt(staging: PromptStaging, scores?: RowScores): void {
     const { policy, plan, buffers } = this;
-    this.#growTo(staging.tokens);
+    const { chosen } = staging;
+    const tokens = chosen?.of ?? staging.tokens;
+    this.#freePrompt();
+    this.#growTo(tokens);
     this.watcher?.beginPrompt(staging, scores);
     const sinks = Math.min(policy.sinks, staging.tokens);
     const newest = Math.min(Math.floor(policy.ring / 2), staging.tokens - sinks);
@@ -100,20 +103,21 @@ export class KvCache {
       planeWords: staging.planeWords,
       wrap: 0,
       baseRow: 0,
+      ...(chosen && { positionStart: chosen.positionStart }),
       ...(scores ? { importance: scores } : {}),
     };
-    this.#promptIntake = { count, firstPosition: sinks, firstRow: sinks, meanRows: count + newest, now: staging.tokens, judged: true };
+    this.#promptIntake = { count, firstPosition: tokens - newest - count, firstRow: sinks, meanRows: count + newest, now: tokens, judged: true };
     this.#promptRows = sinks + newest;
     this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging", undefined, this.reader);
     this.#prompt.write(this.#promptIntake);
     const { importance } = source;
     if (policy.budget.weighsLayers && importance && count > 0)
       this.#layerPages = new LayerPages(this.gpu, buffers, { ...source, importance }, this.#prompt.step, this.#promptIntake, this.reader);
-    const params = this.gpu.createBuffer("KvCache.ringFill", 32, "staging", { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    const params = this.gpu.createBuffer("KvCache.ringFill", 48, "staging", { owner: plan.owner, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
     this.gpu.write(
       params,
       0,
-      new Uint32Array([sinks, newest, staging.tokens, policy.ring, staging.capacity, staging.planeWords, plan.ringSlots, plan.ringPlane]),
+      new Uint32Array([sinks, newest, tokens, policy.ring, staging.capacity, staging.planeWords, plan.ringSlots, plan.ringPlane, staging.tokens]),
     );
     const ops = Array.from({ length: plan.shape.layers }, (_, layer) =>
       bindRingFill(this.gpu, plan.geometry, { params, source: staging.rows, rows: buffers.ringRows(layer) }),
@@ -136,7 +140,8 @@ export class KvCache {
   /** After the last layer: gives the staging's companions back. */
   endPrompt(tokens: number): void {
     this.#tokens = tokens;
-    this.#schedule.begin(this.#promptIntake.count);
+    const { firstPosition, firstRow, count } = this.#promptIntake;
+    this.#schedule.begin(firstPosition + count - firstRow);
     this.#begin(tokens);
     this.watcher?.endPrompt(tokens);
     this.#freePrompt();

@@ -26,7 +26,7 @@ export class LayerPages {
   constructor(
     private readonly gpu: Gpu,
     buffers: CacheBuffers,
-    source: Required<SlotSource>,
+    source: SlotSource & Required<Pick<SlotSource, "importance">>,
     step: GPUBuffer,
     intake: Intake,
     reader?: SelectiveReader,

@@ -36,6 +36,7 @@ export interface PromptBuffers {
   readonly values: BufferView; // (G, capacity, D/2) f16 pairs
   readonly capacity: number;
   readonly promptTokens: number;
+  readonly nextPosition?: number; // where fewer tokens stand there than the prompt has; default promptTokens
   readonly owner: string;
   /** Where each layer's condensed moments go, momentsLayout(config).layerBytes apart; for decoding. */
   readonly momentsTarget?: GPUBuffer;
@@ -298,7 +299,7 @@ export class PromptScorer implements PromptView {
     return this.#once("rotation", () => {
       const { headSize, rope } = this.dims;
       const rotation = this.create("rotation", headSize);
-      this.gpu.write(rotation, 0, Float32Array.from(futureRotation(rope, headSize, this.tokens, this.options.futurePositions)));
+      this.gpu.write(rotation, 0, Float32Array.from(futureRotation(rope, headSize, this.buffers.nextPosition ?? this.tokens, this.options.futurePositions)));
       return rotation;
     });
   }

@@ -9,6 +9,8 @@ export interface PromptStaging {
   readonly capacity: number;
   readonly planeWords: number;
   readonly tokens: number;
+  /** Where only some of a prompt's `of` tokens stand there: words from the start of `rows` to their positions, (tokens) u32, ascending. The newest are among them. */
+  readonly chosen?: { readonly of: number; readonly positionStart: number };
 }
 
 /** Importance of a source's rows. `record` runs before a compression reads it. */

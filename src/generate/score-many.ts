@@ -54,21 +54,25 @@ export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Pr
     keep({ dispose: () => peaks.map((peak) => peak.end()) });
     await gpu.kernels.ready();
     const started = performance.now();
-    const targets = sides.map(({ sequence }) => sequence.target());
     const prompt = ids.slice(0, from);
-    const replay = replayParts(
-      runtime,
+    const shared = sides.flatMap(({ sequence }) => (sequence.policy.propagate ? [] : sequence));
+    const targets = shared.map((sequence) => sequence.target());
+    await prefill(transformer, prompt, targets, judge.promptEnd(), request, replayParts(runtime, prompt, shared));
+    await gpu.idle();
+    const sharedMs = performance.now() - started;
+    const own = await passesOfTheirOwn(
+      transformer,
       prompt,
       sides.map(({ sequence }) => sequence),
+      judge,
+      request,
     );
-    await prefill(transformer, prompt, targets, judge.promptEnd(), request, replay);
-    await gpu.idle();
-    const prefillMs = performance.now() - started;
     for (let index = from; index < ids.length; index++) {
       throwIfAborted(request.signal);
       for (const [number, side] of sides.entries()) {
         const startedMs = performance.now();
         if (index > from) side.decoder.force(ids[index - 1] ?? 0);
+        else if (number > 0) judge.show(own.get(side.sequence)?.logits ?? judge.fullLogits);
         if (number === 0) await gpu.idle();
         else side.tokens.push(await judge.compare(ids[index] ?? 0)); // its logits stand there until the next side's overwrite them
         if (index > from) side.decodeMs += performance.now() - startedMs;
@@ -78,13 +82,33 @@ export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Pr
     const scores: CacheScore[] = [];
     for (const [number, { sequence, tokens, decodeMs }] of sides.entries()) {
       const { kv } = await reportKv(runtime, sequence, peaks[number]?.bytes ?? 0, false);
-      scores.push({ tokens, kv, timings: timings(from, prefillMs, ids.length - from, decodeMs) });
+      scores.push({ tokens, kv, timings: timings(from, own.get(sequence)?.prefillMs ?? sharedMs, ids.length - from, decodeMs) });
     }
     const [full, ...caches] = scores;
     return { full: full as CacheScore, caches };
   } finally {
     for (const part of parts) part.dispose();
   }
+}
+
+/** Where only part of the prompt's tokens go on, hidden states are no other cache's: a pass of its own, whose last logits are kept. */
+async function passesOfTheirOwn(
+  transformer: Transformer,
+  prompt: readonly number[],
+  sequences: readonly Sequence[],
+  judge: Judge,
+  options: RunOptions,
+): Promise<ReadonlyMap<Sequence, { readonly logits: GPUBuffer; readonly prefillMs: number }>> {
+  const passes = new Map<Sequence, { readonly logits: GPUBuffer; readonly prefillMs: number }>();
+  for (const sequence of sequences) {
+    if (!sequence.policy.propagate) continue;
+    const logits = judge.keepLogits();
+    const started = performance.now();
+    await prefill(transformer, prompt, [sequence.target()], judge.promptEnd([logits]), options);
+    await transformer.gpu.idle();
+    passes.set(sequence, { logits, prefillMs: performance.now() - started });
+  }
+  return passes;
 }
 
 /** Throws what would keep one of these caches from being made, with its index in `details.cache`; runs nothing. */

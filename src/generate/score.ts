@@ -13,7 +13,7 @@ import { resolveSampling } from "./sampling-options";
 /** Tokens per event. */
 const BATCH = 8;
 
-/** Scores the prompt's tokens from `from` on. One pass over the prompt fills both caches; then both see the same tokens. */
+/** Scores the prompt's tokens from `from` on. One pass over the prompt fills both caches (two where the policy propagates a part of it); then both see the same tokens. */
 export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGenerator<ScoreEvent, void, undefined> {
   const { transformer } = runtime;
   const { gpu } = transformer;
@@ -34,7 +34,10 @@ export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGene
     await gpu.kernels.ready();
     const started = performance.now();
     const prompt = ids.slice(0, from);
-    await prefill(transformer, prompt, [sequence.target(), full.target()], judge.promptEnd(), request, replayParts(runtime, prompt, [sequence]));
+    if (sequence.policy.propagate) {
+      await prefill(transformer, prompt, [full.target()], judge.promptEnd([judge.fullLogits]), request);
+      await prefill(transformer, prompt, [sequence.target()], judge.promptEnd([judge.logits]), request);
+    } else await prefill(transformer, prompt, [sequence.target(), full.target()], judge.promptEnd(), request, replayParts(runtime, prompt, [sequence]));
     await gpu.idle();
     const prefillMs = performance.now() - started;
     const meter = new CostMeter(transformer);

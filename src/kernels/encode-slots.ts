@@ -2,6 +2,7 @@
 
 import shader from "../../shaders/encode-slots.wgsl?raw";
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
+import incomingPosition from "../../shaders/lib/incoming-position.wgsl?raw";
 import kltEncode from "../../shaders/lib/klt-encode.wgsl?raw";
 import sparseEncode from "../../shaders/lib/sparse-encode.wgsl?raw";
 import type { Gpu } from "../gpu/device";
@@ -26,7 +27,7 @@ export interface EncodeSlotsArgs {
 export function bindEncodeSlots(gpu: Gpu, geometry: CacheGeometry, args: EncodeSlotsArgs): { record(recorder: Recorder, most: number): void } {
   const spec = {
     name: "encode-slots",
-    code: [compressStep, shader, kltEncode, sparseEncode],
+    code: [compressStep, incomingPosition, shader, kltEncode, sparseEncode],
     bindings: ["uniform", "uniform", "read", "read", "read", "read"] as const,
     workgroup: WORKGROUP,
   };

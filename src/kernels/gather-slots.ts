@@ -2,6 +2,7 @@
 
 import shader from "../../shaders/gather-slots.wgsl?raw";
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
+import incomingPosition from "../../shaders/lib/incoming-position.wgsl?raw";
 import recentMass from "../../shaders/lib/recent-mass.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -28,7 +29,7 @@ export interface GatherSlotsArgs {
 export function bindGatherSlots(gpu: Gpu, geometry: CacheGeometry, args: GatherSlotsArgs): { record(recorder: Recorder, most: number): void } {
   const spec = {
     name: "gather-slots",
-    code: [compressStep, recentMass, shader],
+    code: [compressStep, incomingPosition, recentMass, shader],
     bindings: ["uniform", "uniform", "read", "read", "read", "read", "read", "write", "write"] as const,
     workgroup: WORKGROUP,
   };

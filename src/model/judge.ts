@@ -14,10 +14,11 @@ export class Judge {
   readonly #readback: Readback;
   readonly #divergence: ReturnType<typeof bindDivergence>;
   readonly #one = new Uint32Array(1);
+  readonly #kept: GPUBuffer[] = [];
 
   constructor(
     private readonly transformer: Transformer,
-    owner: string,
+    private readonly owner: string,
   ) {
     const { gpu, config } = transformer;
     const make = (part: string, bytes: number): GPUBuffer => gpu.createBuffer(`Judge.${part}`, bytes, "scratch", { owner });
@@ -29,14 +30,32 @@ export class Judge {
     this.#divergence = bindDivergence(gpu, { logits: this.logits, fullLogits: this.fullLogits, next: this.#next, result: this.#result, vocab: config.vocab });
   }
 
-  /** After a prompt both caches agree: its last logits are read from the unquantized keys and values. */
-  promptEnd(): PromptEnd {
+  /**
+   * After a prompt both caches agree: its last logits are read from the unquantized keys and values. Not where one had a pass of its own:
+   * then each fills its own buffer.
+   */
+  promptEnd(targets: readonly GPUBuffer[] = [this.logits, this.fullLogits]): PromptEnd {
     return {
       step: {},
       record: (recorder) => {
-        for (const target of [this.logits, this.fullLogits]) recorder.copy(this.transformer.logits, 0, target, 0, target.size);
+        for (const target of targets) recorder.copy(this.transformer.logits, 0, target, 0, target.size);
       },
     };
+  }
+
+  /** A buffer for a prompt's last logits, until compare() is to see them. Owned as the judge's own are. */
+  keepLogits(): GPUBuffer {
+    const { gpu, config } = this.transformer;
+    const kept = gpu.createBuffer("Judge.kept", config.vocab * 4, "scratch", { owner: this.owner });
+    this.#kept.push(kept);
+    return kept;
+  }
+
+  /** Takes these for the compressed cache's. */
+  show(logits: GPUBuffer): void {
+    const recorder = this.transformer.gpu.record("Judge.show");
+    recorder.copy(logits, 0, this.logits, 0, this.logits.size);
+    recorder.submit();
   }
 
   /** Compares the logits that stand there, given the token that really follows. */
@@ -53,6 +72,6 @@ export class Judge {
 
   dispose(): void {
     this.#readback.dispose();
-    for (const buffer of [this.logits, this.fullLogits, this.#next, this.#result]) this.transformer.gpu.destroyBuffer(buffer);
+    for (const buffer of [this.logits, this.fullLogits, this.#next, this.#result, ...this.#kept]) this.transformer.gpu.destroyBuffer(buffer);
   }
 }

@@ -21,7 +21,9 @@ import { ringAttention } from "../kernels/ring-attention";
 import { autoChoice } from "../policy/auto";
 import { sharesOf } from "../policy/budgets";
 import type { Calibration } from "../policy/calibration";
+import { bad } from "../policy/checks";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
+import { type Propagation, propagationLayer, RETAINED } from "../policy/propagation";
 import { rocketCapacity } from "../policy/reading";
 import { checkWindow } from "../policy/reevaluation";
 import { scorerByName } from "../policy/scorers";
@@ -63,6 +65,7 @@ export class Sequence {
       : undefined;
     const policy = resolvePolicy(asked, calibration, (bytes ?? this.fullBytes) / this.fullBytes);
     checkWindow(policy, tokens);
+    if (policy.propagate) checkPropagation(policy.propagate, config.layers, cold);
     this.policy = policy;
     const owner = transformer.nameSequence();
     try {
@@ -121,9 +124,10 @@ export class Sequence {
     return tier;
   }
 
-  /** What a policy takes where none is given: RocketKV's split, in 16 bits, with the bounds of its chunks. */
+  /** What a policy takes where none is given: FastKV's part; RocketKV's split, in 16 bits, with the bounds of its chunks. */
   #ownBudget(asked: NonNullable<CacheOptions["policy"]>, tokens: number, promptTokens: number): Budget | undefined {
-    const { read } = resolvePolicy(asked);
+    const { read, propagate } = resolvePolicy(asked);
+    if (propagate) return { ratio: RETAINED };
     if (read.kind !== "rocket") return undefined;
     const { config } = this.transformer;
     const held = rocketCapacity(read.tokens, promptTokens || tokens, promptTokens ? tokens - promptTokens : 0);
@@ -247,4 +251,10 @@ export class Sequence {
     if (!this.policy.score) throw new TypeError("This policy has no score.");
     return this.policy.score;
   }
+}
+
+/** Throws BAD_OPTION. */
+function checkPropagation(rule: Propagation, layers: number, cold: ColdSettings | undefined): void {
+  propagationLayer(rule, layers);
+  if (cold) throw bad("cold", { maxBytes: cold.maxBytes }, "none together with propagate, as layers cannot give back tokens that never reached them");
 }

@@ -2,13 +2,14 @@
 // Leaves to others: the order of layers and chunks (prefill), the cache's attention and the loop (decoder), the maths (kernels).
 
 import type { Codec } from "../cache/bases";
-import type { DecodeBuffers } from "../cache/kv-cache";
+import type { DecodeBuffers, PromptStaging } from "../cache/kv-cache";
 import type { PromptBuffers } from "../cache/prompt-scorer";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
-import type { Recorder } from "../gpu/recorder";
+import type { Op, Recorder } from "../gpu/recorder";
 import { StepBuffer } from "../gpu/step";
 import { bindEmbed } from "../kernels/embed";
+import { bindGatherRows } from "../kernels/gather-rows";
 import { bindMatmul } from "../kernels/matmul";
 import { bindMatvec, squaresOf } from "../kernels/matvec";
 import { outputGram } from "../kernels/output-gram";
@@ -46,8 +47,10 @@ interface NormsOnTheWay {
 /** The ops of one prompt, over buffers of its length. */
 export interface PromptOps {
   readonly hidden: GPUBuffer; // (capacity, hidden) f32
-  readonly staging: { readonly rows: GPUBuffer; readonly capacity: number; readonly planeWords: number };
+  readonly staging: Pick<PromptStaging, "rows" | "capacity" | "planeWords"> & { readonly positionStart?: number };
   readonly scoreBuffers: Pick<PromptBuffers, "step" | "qkv" | "rotated" | "keys" | "values" | "capacity" | "outputGrams">;
+  /** The hidden states of `chosen` rows alone go on from here, at the positions they had: ops of their own, for `gather` to be recorded first. */
+  narrow(chosen: readonly number[]): PromptOps & { readonly gather: Op };
   /** Embedding (layer 0), norm, projections, RoPE: keys and values of the chunk stand in the staging buffer afterwards. */
   recordKeys(recorder: Recorder, layer: number, tokens: number): void;
   /** Attention over the staging buffer, output projection, feed-forward; `afterAttention` may read `hidden` in between. */
@@ -55,6 +58,15 @@ export interface PromptOps {
   /** Final norm and head of the row step.firstRow: transformer.logits. */
   recordLogits(recorder: Recorder): void;
   dispose(): void;
+}
+
+/** Rows of hidden states that go through layers together. */
+interface PromptRows {
+  readonly count: number;
+  readonly capacity: number;
+  readonly masked?: boolean;
+  readonly ids?: GPUBuffer; // (count) u32; absent where the rows come from elsewhere
+  readonly turns?: GPUBuffer; // (count, D/2) vec2f cos, sin by row, where they have gaps between them; positions then stand behind keys and values
 }
 
 export class Transformer {
@@ -122,8 +134,8 @@ export class Transformer {
     return bindEmbed(this.gpu, { embedding: this.weights.embedding, step: this.step.buffer, ids, idsFrom: "prompt", hidden });
   }
 
-  /** RoPE of the qkv rows: queries to the rotated buffer, keys and values as f16 pairs into rows step.keyRow.. of the given buffers. */
-  bindRotation(keys: BufferView, values: BufferView): TokenOp {
+  /** RoPE of the qkv rows: queries to the rotated buffer, keys and values as f16 pairs into rows step.keyRow.. of the given buffers. `turns`: cos and sin by step.firstPosition. */
+  bindRotation(keys: BufferView, values: BufferView, turns: GPUBuffer = this.#rope): TokenOp {
     const { heads, kvHeads, headSize, rope } = this.config;
     return bindRope(this.gpu, {
       heads,
@@ -131,7 +143,7 @@ export class Transformer {
       headSize,
       pairing: rope.pairing,
       step: this.step.buffer,
-      table: this.#rope,
+      table: turns,
       qkv: this.#qkv,
       queries: this.#rotated,
       keys,
@@ -167,9 +179,35 @@ export class Transformer {
    * @param masked rows of the staging buffer may be marked as dropped (kernels/prefill-attention.ts)
    */
   bindPrompt(ids: readonly number[], { capacity = ids.length, masked = false } = {}): PromptOps {
+    return this.#bindOwned((owner) => {
+      const idBuffer = this.gpu.createBuffer("Prompt.ids", ids.length * 4, "staging", { owner });
+      this.gpu.write(idBuffer, 0, new Uint32Array(ids));
+      return this.#bindPrompt(owner, { count: ids.length, capacity, masked, ids: idBuffer });
+    });
+  }
+
+  /** Everything that some rows of a prompt need to go on alone; their order is their order in time, their positions turn their queries and keys. */
+  #bindNarrow(prompt: Pick<PromptOps, "hidden">, chosen: readonly number[]): PromptOps & { readonly gather: Op } {
+    const { gpu, config } = this;
+    const count = chosen.length;
+    return this.#bindOwned((owner) => {
+      const turns = gpu.createBuffer("Prompt.turns", count * config.headSize * 4, "staging", { owner });
+      const narrow = this.#bindPrompt(owner, { count, capacity: count, turns });
+      const { rows, positionStart = 0 } = narrow.staging;
+      gpu.write(rows, positionStart * 4, new Uint32Array(chosen));
+      const shared = { count, chosen: { buffer: rows, offset: positionStart * 4, size: count * 4 } };
+      const ops = [
+        bindGatherRows(gpu, { ...shared, columns: config.hidden, source: prompt.hidden, gathered: narrow.hidden }),
+        bindGatherRows(gpu, { ...shared, columns: config.headSize, source: this.#rope, gathered: turns }),
+      ];
+      return { ...narrow, gather: { record: (recorder) => ops.map((op) => op.record(recorder)) } };
+    });
+  }
+
+  #bindOwned<Ops>(bind: (owner: string) => Ops): Ops {
     const owner = `Prompt${this.#prompts++}`;
     try {
-      return this.#bindPrompt(ids, capacity, owner, masked);
+      return bind(owner);
     } catch (error) {
       this.gpu.destroyOwned(owner); // of the buffers made before one failed
       throw error;
@@ -182,21 +220,19 @@ export class Transformer {
     this.step.dispose();
   }
 
-  #bindPrompt(ids: readonly number[], capacity: number, owner: string, masked: boolean): PromptOps {
+  #bindPrompt(owner: string, { count, capacity, masked = false, ids, turns }: PromptRows): PromptOps {
     const { gpu, config, chunk } = this;
     const { kvHeads, headSize } = config;
     const planeWords = Math.ceil((kvHeads * capacity * headSize) / 2 / 64) * 64;
     const make = (part: string, bytes: number): GPUBuffer => gpu.createBuffer(`Prompt.${part}`, bytes, "staging", { owner });
-    const hidden = make("hidden", ids.length * config.hidden * 4);
-    const rows = make("staging", 2 * planeWords * 4);
-    const idBuffer = make("ids", ids.length * 4);
-    gpu.write(idBuffer, 0, new Uint32Array(ids));
+    const hidden = make("hidden", count * config.hidden * 4);
+    const rows = make("staging", (2 * planeWords + (turns ? count : 0)) * 4);
     const plane = kvHeads * capacity * headSize * 2; // bytes
     const keys = { buffer: rows, offset: 0, size: plane };
     const values = { buffer: rows, offset: planeWords * 4, size: plane };
     const step = this.step.buffer;
-    const embed = this.bindEmbedding(idBuffer, hidden);
-    const rotate = this.bindRotation(keys, values);
+    const embed = ids && this.bindEmbedding(ids, hidden);
+    const rotate = this.bindRotation(keys, values, turns);
     const attend = bindPrefillAttention(gpu, {
       heads: config.heads,
       kvHeads,
@@ -214,10 +250,11 @@ export class Transformer {
     const toLogits = bindMatvec(gpu, { weights: [head], step, input: this.#normed, output: this.logits });
     return {
       hidden,
-      staging: { rows, capacity, planeWords },
+      staging: { rows, capacity, planeWords, ...(turns && { positionStart: 2 * planeWords }) },
+      narrow: (chosen) => this.#bindNarrow({ hidden }, chosen),
       scoreBuffers: { step, qkv: this.#qkv, rotated: this.#rotated, keys, values, capacity, outputGrams: () => this.outputGrams() },
       recordKeys(recorder, layer, tokens) {
-        if (layer === 0) embed.record(recorder, tokens);
+        if (layer === 0) embed?.record(recorder, tokens);
         for (const op of layers[layer]?.keys ?? []) op.record(recorder, tokens);
         rotate.record(recorder, tokens);
       },

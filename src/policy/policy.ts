@@ -9,6 +9,7 @@ import { type BudgetRule, resolveBudget } from "./budgets";
 import type { Calibration } from "./calibration";
 import { bad, whole, within } from "./checks";
 import { PRESET_NAMES, PRESETS } from "./presets";
+import { type Propagation, resolvePropagation } from "./propagation";
 import { type ReadRule, resolveReading } from "./reading";
 import { type Reevaluation, resolveReevaluation } from "./reevaluation";
 import { resolveSchedule, type ScheduleRule } from "./schedules";
@@ -39,6 +40,8 @@ export interface Policy {
   readonly schedule: ScheduleRule;
   /** Importance follows what is decoded; absent: it stays as it was. */
   readonly reevaluate?: Reevaluation;
+  /** The prompt's pass goes on with some of its tokens; absent: with all. */
+  readonly propagate?: Propagation;
   /** What a decoded token reads of what is held. */
   readonly read: ReadRule;
   readonly ring: number;
@@ -91,10 +94,12 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
   const schedule = resolveSchedule(spec.schedule);
   // Where tokens that come later are never judged, none of those that are will have been recent for long.
   const recency = schedule.kind === "prefill" ? 0 : RECENCY.recency;
+  const budget = resolveBudget(spec.budget, mode);
+  const markers = resolveMarkers(spec, mode);
   return {
     name: typeof policy === "string" ? policy : kind,
     ...(score ? { score } : {}),
-    budget: resolveBudget(spec.budget, mode),
+    budget,
     mode,
     formats,
     thresholds,
@@ -105,11 +110,12 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     quantizer: resolveQuantizer(spec, mode),
     schedule,
     ...(spec.reevaluate && { reevaluate: resolveReevaluation(spec.reevaluate, score) }),
+    ...(spec.propagate !== undefined && { propagate: resolvePropagation(spec.propagate, { ...(score && { score }), budget, markers }) }),
     read: resolveReading(spec.read, formats, sinks + ring + 1, spec.reevaluate),
     ring,
     sinks,
     pinned: resolvePinned(spec),
-    markers: resolveMarkers(spec, mode),
+    markers,
     guests: whole("guests", spec.guests ?? 0, 0, MOST_GUESTS),
   };
 }

@@ -206,6 +206,13 @@ export const PRESETS = {
     source: "Behnam et al. 2025",
     spec: { ...uniform("k16v16"), read: { kind: "rocket" } },
   },
+  // Layers above the middle hold a fifth of the prompt at most, however large the budget. Paper: 15 of 32 layers; rates by layer are the same here.
+  fastkv: {
+    title: "FastKV",
+    sentence: "Half of the layers read the whole prompt, the others only the fifth of it that its end looks at: the one that also reads faster.",
+    source: "Jo et al. 2025",
+    spec: { score: { kind: "snapkv", window: 8, pool: 7 }, ...UNIFORM, propagate: { rate: 0.2, window: 8, pool: 7 } },
+  },
   freekv: {
     title: "FreeKV",
     sentence: "Quest with pages of 32 that are chosen anew only where a head's queries turn away from those that chose.",
