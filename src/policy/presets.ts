@@ -209,7 +209,7 @@ export const PRESETS = {
   // Layers above the middle hold a fifth of the prompt at most, however large the budget. Paper: 15 of 32 layers; rates by layer are the same here.
   fastkv: {
     title: "FastKV",
-    sentence: "Half of the layers read the whole prompt, the others only the fifth of it that its end looks at: the one that also reads faster.",
+    sentence: "Half of the layers read the whole prompt, the others only the fifth of it that its end looks at; made to read prompts faster.",
     source: "Jo et al. 2025",
     spec: { score: { kind: "snapkv", window: 8, pool: 7 }, ...UNIFORM, propagate: { rate: 0.2, window: 8, pool: 7 } },
   },
