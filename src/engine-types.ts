@@ -85,7 +85,7 @@ export interface PolicySpec {
     readonly prune?: { readonly most: number; readonly sparsity?: number };
     /** What sets the grid of 8 and 4 bits: the smallest and the largest channel (default), or mean and standard deviation (AGACC). */
     readonly quantizer?: "range" | "deviation";
-    /** rate-distortion: damage of a logit's error that saturates, the power of importance, and the part of attention that goes to recent tokens, and the tokens over which it is halved. */
+    /** rate-distortion: damage of a logit's error that saturates, the power of importance, what recent tokens weigh together beside it, and the tokens over which that is halved. */
     readonly kappa?: number;
     readonly power?: number;
     readonly recency?: number;

@@ -31,7 +31,7 @@ export interface Policy {
   /** rate-distortion: damage of a saturated logit error, and the power of importance (methods.md 10.3). */
   readonly kappa: number;
   readonly power: number;
-  /** rate-distortion: part of all attention that goes to recent tokens, halved every `recencySpan` of them; added to importance when bits are chosen. */
+  /** rate-distortion: what recent tokens weigh together, halved every `recencySpan` of them; added to importance when bits are chosen. */
   readonly recency: number;
   readonly recencySpan: number;
   /** What sets the grid of 8 and 4 bits: the smallest and the largest channel, or mean and standard deviation (AGACC 2.4.1). */
@@ -54,10 +54,10 @@ export interface Policy {
 }
 
 /**
- * Attention of the tokens to come that goes to the last hundred or so, whatever they are, and the tokens over which it is halved: no score of
- * the prompt can see it, as it moves on with every token.
+ * What the last hundred tokens or so weigh together, whatever they are, beside a score that sums to 1 over a head; and the tokens over which it is
+ * halved. No score of the prompt can see it, as it moves on with every token.
  */
-const RECENCY = { recency: 0.25, span: 32 } as const;
+const RECENCY = { recency: 1, span: 32 } as const;
 
 /** Formats that rate-distortion may choose from unless told, with and without a calibration. */
 const CALIBRATED: readonly FormatName[] = ["k1.5v2", "k2v2-klt", "k3v2", "k4v4", "k8v4", "k8v8"];
