@@ -20,6 +20,9 @@ afterAll(() => gpu.dispose());
 const cases: [string, PresetName | PolicySpec, number | undefined][] = [
   ["full", "full", undefined],
   ["rate-distortion", "rate-distortion", undefined],
+  // C13 of the study of kvpress: what a method by thresholds drops is what is found missing, not what it aimed at.
+  ["tiers by thresholds", "diffkv", undefined],
+  ["three thresholds", { precision: { kind: "agacc", thresholds: [0.3, 0.8, 1.5] } }, undefined],
   ["evict-only in segments", { precision: { kind: "evict-only" } }, 8000],
 ];
 

@@ -1,4 +1,4 @@
-// kvpress-checks: the checks of kvpress's own tests that are worth having (C1 to C12 of the study; C16 is in cache/future-rotation.test.ts, C17 and C18 in expected-attention.test.ts), and what kvpress
+// kvpress-checks: the checks of kvpress's own tests that are worth having (C1 to C12 of the study; C13 is in kernels/cache-report.test.ts, C14 and C15 in model/session-cache.test.ts, C16 in cache/future-rotation.test.ts, C17 and C18 in expected-attention.test.ts), and what kvpress
 // gets wrong and the library here must not. Tests named "kvpress: ..." say what it does; what follows is what holds here.
 
 import fc from "fast-check";
