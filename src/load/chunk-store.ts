@@ -3,6 +3,7 @@
 // Leaves to others: what is downloaded and when (download.ts).
 
 import { EngineError } from "../errors";
+import { ifThere, opfsRoot, type StorageActs, storageError } from "./opfs";
 
 /** Files as chunks. Every method throws STORAGE if the browser refuses. */
 export interface ChunkStore {
@@ -20,10 +21,8 @@ export interface ChunkStore {
 export async function openChunkStore(): Promise<ChunkStore> {
   // Safari before 26 has OPFS without createWritable. Delete the fallback when those are gone.
   const writable = typeof FileSystemFileHandle !== "undefined" && "createWritable" in FileSystemFileHandle.prototype;
-  if (writable && typeof navigator !== "undefined" && navigator.storage) {
-    const root = await navigator.storage.getDirectory().catch(() => undefined); // refused in some private windows
-    if (root) return opfsStore(root);
-  }
+  const root = writable ? await opfsRoot() : undefined;
+  if (root) return opfsStore(root);
   if (typeof caches !== "undefined") return cacheStore(await stored("opening the cache", () => caches.open(FOLDER)));
   throw new EngineError(
     "STORAGE",
@@ -87,24 +86,16 @@ async function collect(read: (index: number) => Promise<Blob | undefined>): Prom
   return blobs;
 }
 
-/** The result, or undefined where the entry does not exist. */
-async function ifThere<T>(promise: Promise<T>): Promise<T | undefined> {
-  return promise.catch((error: unknown) => {
-    if (error instanceof DOMException && error.name === "NotFoundError") return undefined;
-    throw error;
-  });
-}
+const ACTS: StorageActs = {
+  full: "The disk or the page's quota is full: free some space, then call again; what was stored is kept.",
+  denied: "Allow this page to store data, or open the model file from disk.",
+};
 
 /** Runs a storage operation; whatever it throws becomes STORAGE. */
 async function stored<T>(what: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (cause) {
-    const found = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-    const full = cause instanceof Error && cause.name === "QuotaExceededError";
-    const act = full
-      ? "The disk or the page's quota is full: free some space, then call again; what was stored is kept."
-      : "Allow this page to store data, or open the model file from disk.";
-    throw new EngineError("STORAGE", `The browser's storage failed while ${what} (${found}). ${act}`, { what, found, full }, { cause });
+    throw storageError(what, cause, ACTS);
   }
 }
