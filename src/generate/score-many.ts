@@ -8,8 +8,9 @@ import { Judge } from "../model/judge";
 import { prefill } from "../model/prefill";
 import { Sequence } from "../model/sequence";
 import type { Transformer } from "../model/transformer";
+import { encodeForced, Parts } from "./forced";
 import { replayParts } from "./replay";
-import { checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
+import { type Runtime, reportKv, timings } from "./runtime";
 import { resolveSampling } from "./sampling-options";
 
 export interface ScoreManyRequest extends RunOptions {
@@ -34,27 +35,20 @@ export interface CacheScore {
 export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Promise<{ readonly full: CacheScore; readonly caches: readonly CacheScore[] }> {
   const { transformer } = runtime;
   const { gpu } = transformer;
-  throwIfAborted(request.signal);
-  const ids = encodePrompt(runtime, request.prompt);
-  const from = checkFrom(request.from, 1, ids.length - 1);
-  const parts: { dispose(): void }[] = [];
-  const keep = <Part extends { dispose(): void }>(part: Part): Part => {
-    parts.unshift(part);
-    return part;
-  };
+  const { ids, from, prompt } = encodeForced(runtime, request);
+  const parts = new Parts();
   try {
-    const judge = keep(new Judge(transformer, "ScoreMany"));
+    const judge = parts.keep(new Judge(transformer, "ScoreMany"));
     const sides = [{ policy: "full" } as const, ...request.caches].map((options, index) => {
-      const sequence = keep(makeSequence(transformer, options, { tokens: ids.length, prompt: from }, index - 1));
-      const decoder = keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], index === 0 ? judge.fullLogits : judge.logits));
+      const sequence = parts.keep(makeSequence(transformer, options, { tokens: ids.length, prompt: from }, index - 1));
+      const decoder = parts.keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], index === 0 ? judge.fullLogits : judge.logits));
       return { sequence, decoder, tokens: [] as ScoredToken[], decodeMs: 0 };
     });
     const owners = sides.map(({ sequence }) => sequence.cache.plan.owner);
     const peaks = owners.map((own) => gpu.ledger.watch(["ScoreMany", ...owners.filter((owner) => owner !== own)]));
-    keep({ dispose: () => peaks.map((peak) => peak.end()) });
+    for (const peak of peaks) parts.keep({ dispose: () => peak.end() });
     await gpu.kernels.ready();
     const started = performance.now();
-    const prompt = ids.slice(0, from);
     const shared = sides.flatMap(({ sequence }) => (sequence.policy.propagate ? [] : sequence));
     const targets = shared.map((sequence) => sequence.target());
     await prefill(transformer, prompt, targets, judge.promptEnd(), request, replayParts(runtime, prompt, shared));
@@ -87,7 +81,7 @@ export async function scoreMany(runtime: Runtime, request: ScoreManyRequest): Pr
     const [full, ...caches] = scores;
     return { full: full as CacheScore, caches };
   } finally {
-    for (const part of parts) part.dispose();
+    await parts.dispose();
   }
 }
 

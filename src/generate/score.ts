@@ -6,8 +6,9 @@ import { Decoder } from "../model/decoder";
 import { Judge } from "../model/judge";
 import { prefill } from "../model/prefill";
 import { Sequence } from "../model/sequence";
+import { encodeForced, Parts } from "./forced";
 import { replayParts } from "./replay";
-import { CostMeter, checkFrom, encodePrompt, type Runtime, reportKv, timings } from "./runtime";
+import { CostMeter, type Runtime, reportKv, timings } from "./runtime";
 import { resolveSampling } from "./sampling-options";
 
 /** Tokens per event. */
@@ -17,23 +18,16 @@ const BATCH = 8;
 export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGenerator<ScoreEvent, void, undefined> {
   const { transformer } = runtime;
   const { gpu } = transformer;
-  throwIfAborted(request.signal);
-  const ids = encodePrompt(runtime, request.prompt);
-  const from = checkFrom(request.from, 1, ids.length - 1);
-  const parts: { dispose(): void }[] = [];
-  const keep = <T extends { dispose(): void }>(part: T): T => {
-    parts.unshift(part);
-    return part;
-  };
+  const { ids, from, prompt } = encodeForced(runtime, request);
+  const parts = new Parts();
   try {
-    const sequence = keep(new Sequence(transformer, request, ids.length, from));
-    const full = keep(new Sequence(transformer, { policy: "full" }, ids.length));
-    const judge = keep(new Judge(transformer, sequence.cache.plan.owner));
-    const compressed = keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], judge.logits));
-    const exact = keep(new Decoder(transformer, full.cache, resolveSampling({}), [], judge.fullLogits));
+    const sequence = parts.keep(new Sequence(transformer, request, ids.length, from));
+    const full = parts.keep(new Sequence(transformer, { policy: "full" }, ids.length));
+    const judge = parts.keep(new Judge(transformer, sequence.cache.plan.owner));
+    const compressed = parts.keep(new Decoder(transformer, sequence.cache, resolveSampling({}), [], judge.logits));
+    const exact = parts.keep(new Decoder(transformer, full.cache, resolveSampling({}), [], judge.fullLogits));
     await gpu.kernels.ready();
     const started = performance.now();
-    const prompt = ids.slice(0, from);
     if (sequence.policy.propagate) {
       await prefill(transformer, prompt, [full.target()], judge.promptEnd([judge.fullLogits]), request);
       await prefill(transformer, prompt, [sequence.target()], judge.promptEnd([judge.logits]), request);
@@ -72,6 +66,6 @@ export async function* score(runtime: Runtime, request: ScoreRequest): AsyncGene
       },
     };
   } finally {
-    for (const part of parts) part.dispose();
+    await parts.dispose();
   }
 }
