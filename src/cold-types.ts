@@ -1,9 +1,15 @@
 // cold-types: the public words of the cold tier. Types only, and part of engine-types, by which they are imported.
 
-/** The cold tier: evicted tokens in 8 bits in the memory of whoever runs the engine. Policies that keep every token ignore it. */
+/** The cold tier: evicted tokens in 8 bits outside the GPU, where the engine runs. Policies that keep every token ignore it. */
 export interface ColdOptions {
   /** Most bytes it may take, a limit of its own beside the budget: at least one block of 8 tokens (over all layers and heads). What does not fit is gone. */
   readonly maxBytes: number;
+  /**
+   * Where values are kept: in memory (default), or in a file of the page's own storage (OPFS), which is deleted with the cache; keys are in memory, as every
+   * token asks for them. Where the disk or the quota is full, the rest stays in memory. In a worker of a page only: elsewhere "opfs" is BAD_OPTION, and
+   * STORAGE where the browser refuses.
+   */
+  readonly store?: "memory" | "opfs";
   readonly recall?: {
     /** Rows of every kv head for tokens that are brought back, in 16 bits, paid by the budget; in steps of 8, default 24. 0: nothing comes back. */
     readonly guests?: number;
@@ -28,4 +34,8 @@ export interface ColdReport {
   /** Outside the GPU: copies of hot slots included, as they would be needed when those are evicted. */
   readonly bytes: number;
   readonly maxBytes: number;
+  /** Of `bytes`, those in a file (OPFS); the others are in memory. */
+  readonly fileBytes: number;
+  /** Why the file takes no more, where it does not; what comes since is kept in memory. */
+  readonly fileFailure?: string;
 }

@@ -31,6 +31,7 @@ import { type Gpu, openGpu } from "./gpu/device";
 import { type ByteSource, blobSource, urlSource } from "./load/byte-source";
 import { download, downloadRequest } from "./load/download";
 import { type LoadedModel, loadModel } from "./load/load-model";
+import { sweepScratchFiles } from "./load/scratch-file";
 import { Transformer } from "./model/transformer";
 import type { Calibration } from "./policy/calibration";
 import { ChatTemplate } from "./text/chat-template";
@@ -65,6 +66,7 @@ const DEFAULT_CONTEXT = 8192;
 export async function load(request: LoadRequest, environment: Environment = {}): Promise<ToolEngine> {
   const started = performance.now();
   checkContext(request.context);
+  void sweepScratchFiles();
   const gpu = await openGpu({ ...(environment.gpu ? { gpu: environment.gpu } : {}), ...(request.without ? { without: request.without } : {}) });
   let source: ByteSource | undefined;
   try {
@@ -267,10 +269,11 @@ class LocalEngine implements ToolEngine {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    for (const session of [...this.#sessions]) session.close();
+    const closed = [...this.#sessions].map((session) => session.dispose());
     this.runtime.transformer.dispose();
     this.model.dispose();
     this.gpu.dispose();
+    await Promise.all(closed);
   }
 
   async *#run<Event>(start: () => AsyncGenerator<Event>): AsyncGenerator<Event, void, undefined> {

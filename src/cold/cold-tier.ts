@@ -9,6 +9,7 @@ import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import { runAhead } from "../gpu/readback";
 import type { Recorder } from "../gpu/recorder";
+import { openScratchFile } from "../load/scratch-file";
 import { Evicted } from "./evicted";
 import { Guests } from "./guests";
 import { Mailbox, type Part } from "./mailbox";
@@ -78,7 +79,7 @@ export class ColdTier implements CacheWatcher {
     decode: { readonly rotated: GPUBuffer },
   ) {
     const { shape, owner } = cache.plan;
-    this.store = new ColdStore(shape, settings.maxBytes);
+    this.store = new ColdStore(shape, settings.maxBytes, settings.store === "opfs" ? openScratchFile : undefined);
     this.#evicted = new Evicted(shape, cache.plan.tokens);
     this.#guests = new Guests(gpu, cache, this.store, settings);
     this.#prompt = new PromptIntake(gpu, this.store, owner);
@@ -137,9 +138,10 @@ export class ColdTier implements CacheWatcher {
     this.#signals.sent();
   }
 
-  /** Before the next layer of a prompt is recorded: the one before has been read. */
-  ready(): Promise<void> {
-    return this.#prompt.ready();
+  /** Before the first token, and before the next layer of a prompt is recorded: the store's file is open, the layer before has been read. Throws STORAGE. */
+  async ready(): Promise<void> {
+    await this.store.open();
+    await this.#prompt.ready();
   }
 
   /** Tokens were taken back: others will stand at their positions. */
@@ -211,14 +213,15 @@ export class ColdTier implements CacheWatcher {
     return this.#guests.positions();
   }
 
-  dispose(): void {
+  /** Resolves when the store's file is deleted; everything else is gone at once. */
+  dispose(): Promise<void> {
     this.#disposed = true;
     this.#letters = [];
     this.#prompt.dispose();
     this.#rows.dispose();
     this.#signals.dispose();
-    this.store.clear();
     this.#probe.dispose();
+    return this.store.close();
   }
 
   #check(): void {
@@ -227,9 +230,7 @@ export class ColdTier implements CacheWatcher {
 
   /** One token in so many is observed. */
   #every(): number {
-    const { layers, headSize } = this.store.shape;
-    const work = ((this.store.bytes / (2 * layers * (headSize + 8))) | 0) * layers * this.group * headSize;
-    return Math.max(1, Math.ceil(work / WORK));
+    return Math.max(1, Math.ceil((this.store.numKeys * this.group * this.store.shape.headSize) / WORK));
   }
 
   #sendRows(recorder: Recorder, position: number): void {

@@ -45,7 +45,7 @@ export function blockMasses(
       for (const [number, { index, layers: parts, present }] of blocks.entries()) {
         const part = parts[layer];
         const bits = part ? present & evictedBits(evicted, layer * kvHeads + kvHead, index) : 0;
-        own[number] = bits && part ? massOf(part, kvHead * 2 * BLOCK, bits, query, headSize, lse) : 0;
+        own[number] = bits && part ? massOf(part.keys, kvHead * BLOCK, bits, query, headSize, lse) : 0;
         if (!attended(index)) total += own[number] ?? 0;
       }
       for (const [number, { index }] of blocks.entries()) {

@@ -1,13 +1,15 @@
-// store: the cold tier's content, in plain typed arrays outside the GPU: keys and values of whole blocks of positions, over all layers and kv heads,
-// in 8 bits, within a byte limit. When that is reached, the block least pointed at goes for good.
-// Leaves to others: how rows come out of the GPU (cold-tier), who points at a block (signal), what is brought back (recall).
+// store: the cold tier's content outside the GPU: keys and values of whole blocks of positions, over all layers and kv heads, in 8 bits, within a byte
+// limit. When that is reached, the block least pointed at goes for good. Keys are in memory, as every token asks for all of them; values may lie in a file.
+// Leaves to others: how rows come out of the GPU (cold-tier), who points at a block (signal), what is brought back (recall), the file's records (value-file).
 
 import type { CacheShape } from "../cache/page-layout";
 import { EngineError } from "../errors";
-import { coldVectorBytes, decodeVector, encodeVector } from "./codec";
+import type { ScratchFile } from "../load/scratch-file";
+import { decodeVector, encodeVector } from "./codec";
+import { BLOCK, makePlane, type Plane, planeBytes } from "./plane";
+import { type Filed, ValueFile } from "./value-file";
 
-/** Positions of a block. A fact, a name, a clause are about as long; smaller blocks are recalled more exactly, larger ones need fewer numbers. */
-export const BLOCK = 8;
+export { BLOCK } from "./plane";
 
 /** One block: positions [BLOCK * index, BLOCK * (index + 1)). */
 export interface ColdBlock {
@@ -22,10 +24,9 @@ export interface ColdBlock {
   worth: number;
 }
 
-/** A block's vectors of one layer: (G, 2, BLOCK), keys then values. */
-export interface LayerPart {
-  readonly codes: Uint8Array; // (G, 2, BLOCK, D)
-  readonly scales: Float32Array; // (G, 2, BLOCK, 2): scale, zero
+/** A block's vectors of one layer. */
+export interface LayerPart extends Filed {
+  readonly keys: Plane;
 }
 
 /** Rows of one layer as they stand in a GPU buffer read back: keys and values of (G, capacity, D/2) u32, f16 pairs. */
@@ -38,30 +39,66 @@ export interface LayerRows {
 
 /** Bytes of one block of all layers. */
 export function coldBlockBytes(shape: CacheShape): number {
-  return shape.layers * partBytes(shape);
+  return shape.layers * 2 * planeBytes(shape);
 }
 
-function partBytes({ kvHeads, headSize }: CacheShape): number {
-  return kvHeads * 2 * BLOCK * coldVectorBytes(headSize);
-}
+/** Parts that go to a file at once: what a store holds in memory beyond its limit while it takes in a layer. */
+const BATCH = 64;
 
 export class ColdStore {
   readonly #blocks = new Map<number, ColdBlock>();
   #parts = 0; // of all blocks
   #versions = 1;
   #maxBytes = 0;
+  #file: ValueFile | undefined;
+  #opening: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  #read: { readonly block: ColdBlock; readonly planes: readonly (Plane | undefined)[] } | undefined; // of the block read last
 
-  /** @param maxBytes see limit(), which throws the same */
+  /**
+   * @param maxBytes see limit(), which throws the same
+   * @param openFile where values lie, once open() was called; in memory if there is none
+   */
   constructor(
     readonly shape: CacheShape,
     maxBytes: number,
+    private readonly openFile?: () => Promise<ScratchFile>,
   ) {
     this.limit(maxBytes);
   }
 
-  /** Bytes that the blocks take; never above the limit. */
+  /** Opens the file, where there is to be one, and moves the values there that came before. Throws what opening throws. */
+  open(): Promise<void> {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  /** Forgets everything and gives the file back; resolves when that is deleted. */
+  close(): Promise<void> {
+    this.clear();
+    this.#closing ??= this.#file?.close() ?? Promise.resolve();
+    this.#file = undefined;
+    return this.#closing;
+  }
+
+  /** Bytes that blocks take, free room of the file included; never above the limit. */
   get bytes(): number {
-    return this.#parts * partBytes(this.shape);
+    return (2 * this.#parts + this.#freeRecords) * planeBytes(this.shape);
+  }
+
+  /** Of them those in the file, as the browser says. */
+  get fileBytes(): number {
+    return this.#file?.bytes ?? 0;
+  }
+
+  /** Why the file takes no more, where it does not: what comes since is kept in memory. */
+  get fileFailure(): string | undefined {
+    return this.#file?.failure;
+  }
+
+  /** Vectors that a token's queries are multiplied with, a group each. */
+  get numKeys(): number {
+    return this.#parts * this.shape.kvHeads * BLOCK;
   }
 
   get maxBytes(): number {
@@ -95,6 +132,7 @@ export class ColdStore {
       );
     this.#maxBytes = maxBytes;
     this.#shrink();
+    this.#trim();
   }
 
   /**
@@ -104,28 +142,32 @@ export class ColdStore {
    * @param worth what this layer adds to a block's worth
    */
   put(layer: number, rows: LayerRows, [from, to]: readonly [number, number], rowOf: (position: number) => number, worth: (index: number) => number): void {
-    const { kvHeads, headSize } = this.shape;
+    this.#read = undefined;
     const first = Math.floor(from / BLOCK);
-    for (let index = first; index * BLOCK < to; index++) this.#open(index, layer, worth(index)); // all, before one of them may have to go
+    for (let index = first; index * BLOCK < to; index++) this.#beginBlock(index, layer, worth(index)); // all, before one of them may have to go
+    let whole: number[] = [];
     for (let index = first; index * BLOCK < to; index++) {
-      const part = this.#partOf(index, layer);
-      if (!part) continue;
-      for (let position = Math.max(from, index * BLOCK); position < Math.min(to, (index + 1) * BLOCK); position++)
-        for (let vector = 0; vector < 2 * kvHeads; vector++) {
-          const at = (vector % 2 === 0 ? rows.keysAt : rows.valuesAt) + (((vector >> 1) * rows.capacity + rowOf(position)) * headSize) / 2;
-          const slot = vector * BLOCK + (position % BLOCK);
-          encodeVector(rows.words, at, headSize, part.codes, slot * headSize, part.scales, 2 * slot);
-        }
+      const range = [Math.max(from, index * BLOCK), Math.min(to, (index + 1) * BLOCK)] as const;
+      const isWhole = range[1] - range[0] === BLOCK;
+      const part = this.#partOf(index, layer, isWhole);
+      if (part) this.#encode(part, rows, range, rowOf);
+      if (isWhole && whole.push(index) === BATCH) {
+        this.#fileParts(whole.map((each) => this.#blocks.get(each)?.layers[layer]));
+        whole = [];
+      }
     }
+    this.#fileParts(whole.map((index) => this.#blocks.get(index)?.layers[layer]));
+    this.#trim();
   }
 
   /** Positions [from, to) are in, in every layer. */
   finish(from: number, to: number): void {
-    for (let position = from; position < to; position++) {
-      const block = this.#blocks.get(Math.floor(position / BLOCK));
+    for (let index = Math.floor(from / BLOCK); index * BLOCK < to; index++) {
+      const block = this.#blocks.get(index);
       if (!block) continue;
-      block.present |= 1 << (position % BLOCK);
+      for (let position = Math.max(from, index * BLOCK); position < Math.min(to, (index + 1) * BLOCK); position++) block.present |= 1 << (position % BLOCK);
       block.version = this.#versions++;
+      if (block.present === WHOLE) this.#fileParts(block.layers);
     }
   }
 
@@ -148,63 +190,145 @@ export class ColdStore {
   copyFrom(source: ColdStore): void {
     this.clear();
     for (const { layers, ...block } of source.blocks) {
-      const parts = layers.map(({ codes, scales }) => ({ codes: codes.slice(), scales: scales.slice() }));
+      const parts = layers.flatMap((part) => {
+        const values = source.#copyOf(part);
+        return values ? { keys: makePlane(this.shape, part.keys.bytes), values } : [];
+      });
+      if (parts.length < layers.length) continue; // what cannot be read is gone, here
       this.#blocks.set(block.index, { ...block, layers: parts });
       this.#parts += parts.length;
       this.#versions = Math.max(this.#versions, block.version + 1);
+      if (this.#file && block.present === WHOLE) this.#fileParts(parts);
     }
     this.#shrink();
+    this.#trim();
   }
 
   /** Key and value of one slot as f16 pairs, D words; undefined where it is not kept. AGACC's promotion restores a slot from it, too. */
   restore(layer: number, head: number, position: number): Uint32Array<ArrayBuffer> | undefined {
-    const part = this.has(position) && this.#blocks.get(Math.floor(position / BLOCK))?.layers[layer];
-    if (!part) return undefined;
+    const block = this.has(position) ? this.#blocks.get(Math.floor(position / BLOCK)) : undefined;
+    const part = block?.layers[layer];
+    const values = part && this.#valuesOf(block, layer);
+    if (!values) return undefined;
     const { headSize } = this.shape;
     const words = new Uint32Array(headSize);
-    for (const plane of [0, 1]) {
-      const slot = (2 * head + plane) * BLOCK + (position % BLOCK);
-      decodeVector(part.codes, slot * headSize, part.scales, 2 * slot, headSize, words, (plane * headSize) / 2);
+    for (const [plane, { codes, scales }] of [part.keys, values].entries()) {
+      const slot = head * BLOCK + (position % BLOCK);
+      decodeVector(codes, slot * headSize, scales, 2 * slot, headSize, words, (plane * headSize) / 2);
     }
     return words;
   }
 
   clear(): void {
-    this.#blocks.clear();
-    this.#parts = 0;
+    this.retain(() => false);
   }
 
-  #open(index: number, layer: number, worth: number): void {
+  async #open(): Promise<void> {
+    const file = await this.openFile?.();
+    if (!file) return;
+    if (this.#closing) return file.close();
+    this.#file = new ValueFile(file, this.shape);
+    for (const block of this.#blocks.values()) if (block.present === WHOLE) this.#fileParts(block.layers);
+  }
+
+  #beginBlock(index: number, layer: number, worth: number): void {
     if (layer === 0 && !this.#blocks.has(index)) this.#blocks.set(index, { index, layers: [], present: 0, version: 0, worth: 0 });
     const block = this.#blocks.get(index);
     if (block) block.worth += worth;
   }
 
-  /** A block's part of a layer, made if it is not there; undefined if there is no room for it. */
-  #partOf(index: number, layer: number): LayerPart | undefined {
+  /** A block's part of a layer with values in memory, made if it is not there; undefined if there is no room for it. @param isNew all of it is about to be written */
+  #partOf(index: number, layer: number, isNew: boolean): LayerPart | undefined {
     const block = this.#blocks.get(index);
     if (!block) return undefined;
-    if (!block.layers[layer]) {
-      const { kvHeads, headSize } = this.shape;
-      const vectors = kvHeads * 2 * BLOCK;
-      block.layers[layer] = { codes: new Uint8Array(vectors * headSize), scales: new Float32Array(2 * vectors) };
+    const part = block.layers[layer];
+    if (!part) {
+      block.layers[layer] = { keys: makePlane(this.shape), values: makePlane(this.shape) };
       this.#parts++;
       this.#shrink();
+    } else if (typeof part.values === "number") {
+      if (isNew) {
+        this.#file?.release(part);
+        part.values = makePlane(this.shape);
+      } else this.#takeBack(block, part);
     }
     return this.#blocks.get(index)?.layers[layer];
   }
 
-  #shrink(): void {
-    while (this.bytes > this.#maxBytes) {
-      let least: ColdBlock | undefined;
-      for (const block of this.#blocks.values()) if (!least || block.worth < least.worth) least = block;
-      if (!least) return;
-      this.#delete(least);
-    }
+  #encode({ keys, values }: LayerPart, rows: LayerRows, [from, to]: readonly [number, number], rowOf: (position: number) => number): void {
+    if (typeof values === "number") return;
+    const { kvHeads, headSize } = this.shape;
+    for (let position = from; position < to; position++)
+      for (let head = 0; head < kvHeads; head++) {
+        const row = ((head * rows.capacity + rowOf(position)) * headSize) / 2;
+        const slot = head * BLOCK + (position % BLOCK);
+        encodeVector(rows.words, rows.keysAt + row, headSize, keys.codes, slot * headSize, keys.scales, 2 * slot);
+        encodeVector(rows.words, rows.valuesAt + row, headSize, values.codes, slot * headSize, values.scales, 2 * slot);
+      }
   }
 
-  #delete({ index, layers }: ColdBlock): void {
-    this.#blocks.delete(index);
-    this.#parts -= layers.length;
+  /** Moves the values of whole parts to the file, where there is one. */
+  #fileParts(parts: readonly (LayerPart | undefined)[]): void {
+    const held = parts.filter((part) => part !== undefined && typeof part.values !== "number") as LayerPart[];
+    if (held.length > 0) this.#file?.take(held);
+  }
+
+  /** Values of a part in memory again, as some of them are about to change. */
+  #takeBack(block: ColdBlock, part: LayerPart): void {
+    const values = this.#copyOf(part);
+    if (values) {
+      this.#file?.release(part);
+      part.values = values;
+    } else this.#delete(block);
+  }
+
+  /** Values of one layer of a block. All its layers are read at once, as all are asked for when it comes back; where that fails, the block is gone. */
+  #valuesOf(block: ColdBlock, layer: number): Plane | undefined {
+    if (this.#read?.block !== block) {
+      const planes = block.layers.map(({ values }) => (typeof values === "number" ? this.#file?.read(values) : values));
+      if (planes.includes(undefined)) {
+        this.#delete(block);
+        return undefined;
+      }
+      this.#read = { block, planes };
+    }
+    return this.#read.planes[layer];
+  }
+
+  #copyOf(part: LayerPart): Plane | undefined {
+    return typeof part.values === "number" ? this.#file?.read(part.values) : makePlane(this.shape, part.values.bytes);
+  }
+
+  get #freeRecords(): number {
+    return this.#file?.free ?? 0;
+  }
+
+  #shrink(): void {
+    const most = Math.floor(this.#maxBytes / (2 * planeBytes(this.shape)));
+    while (this.#parts > most && this.#dropLeast());
+  }
+
+  #dropLeast(): boolean {
+    let least: ColdBlock | undefined;
+    for (const block of this.#blocks.values()) if (!least || block.worth < least.worth) least = block;
+    if (least) this.#delete(least);
+    return least !== undefined;
+  }
+
+  /** Where memory and the file's free room together pass the limit, the file becomes shorter. */
+  #trim(): void {
+    if (this.bytes <= this.#maxBytes) return;
+    this.#file?.trim();
+    while (this.bytes > this.#maxBytes && this.#dropLeast()); // the browser did not let it
+  }
+
+  #delete(block: ColdBlock): void {
+    if (this.#read?.block === block) this.#read = undefined;
+    this.#blocks.delete(block.index);
+    this.#parts -= block.layers.length;
+    for (const part of block.layers) this.#file?.release(part);
   }
 }
+
+/** All positions of a block. */
+const WHOLE = (1 << BLOCK) - 1;

@@ -15,6 +15,6 @@ export async function* generate(runtime: Runtime, request: GenerateRequest): Asy
   try {
     yield* runTurn(runtime, sequence, { ids: [...promptIds], promptIds, from, capacity: runtime.context }, { ...options, maxTokens });
   } finally {
-    sequence.dispose();
+    await sequence.dispose();
   }
 }

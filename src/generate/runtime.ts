@@ -94,7 +94,9 @@ export async function reportKv(runtime: Runtime, sequence: Sequence, peakBytes: 
 
 /** Where the slots are, and what those outside the GPU take. */
 export async function coldReport(cold: ColdTier): Promise<ColdReport> {
-  return { ...(await cold.counts()), bytes: cold.store.bytes, maxBytes: cold.store.maxBytes };
+  const counts = await cold.counts();
+  const { bytes, maxBytes, fileBytes, fileFailure } = cold.store;
+  return { ...counts, bytes, maxBytes, fileBytes, ...(fileFailure !== undefined && { fileFailure }) };
 }
 
 /** Speeds. Decoding is counted between the first and the last token: (n - 1) / (t_last - t_first). */

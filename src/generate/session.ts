@@ -39,9 +39,10 @@ export async function openSession(runtime: Runtime, host: SessionHost, request: 
 async function settled(runtime: Runtime, host: SessionHost, sequence: Sequence, conversation: Conversation, capacity: number): Promise<LocalSession> {
   try {
     await runtime.transformer.gpu.idle(); // memory that there was not is told here
+    await sequence.cold?.ready();
     host.check();
   } catch (error) {
-    sequence.dispose();
+    await sequence.dispose();
     throw error;
   }
   const session = new LocalSession(runtime, host, sequence, conversation, capacity);
@@ -60,6 +61,7 @@ export class LocalSession implements Session {
   #marksMade = 0;
   #turn: AbortController | undefined; // of the turn that is running
   #disposed = false;
+  #freed: Promise<void> | undefined;
   #failure: EngineError | undefined;
 
   constructor(
@@ -143,6 +145,7 @@ export class LocalSession implements Session {
 
   async dispose(): Promise<void> {
     this.close();
+    await this.#freed;
   }
 
   /** The same at once. What a turn that is running holds, it frees itself: at its next event, which is an error. */
@@ -206,7 +209,7 @@ export class LocalSession implements Session {
   #free(): void {
     for (const { cache } of this.#marks.values()) cache.dispose();
     this.#marks.clear();
-    this.sequence.dispose();
+    this.#freed = this.sequence.dispose();
   }
 
   /** Can go on from where it stands. */

@@ -108,13 +108,15 @@ export class Sequence {
     };
   }
 
-  dispose(): void {
-    this.cold?.dispose();
+  /** Resolves when what it kept outside memory is deleted; everything else is gone at once. */
+  async dispose(): Promise<void> {
+    const deleted = this.cold?.dispose();
     this.#promptScorer?.dispose();
     this.#ringScorer?.dispose();
     this.#ringStep?.dispose();
     this.cache.dispose();
     this.transformer.gpu.destroyOwned(this.cache.plan.owner); // what decoders and judges of this sequence left
+    await deleted;
   }
 
   #follow(settings: ColdSettings): ColdTier {

@@ -50,7 +50,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   "src/text": { modules: [], packages: ["@huggingface/tokenizers", "@huggingface/jinja"] },
   "src/calibrate": { modules: ["src/generate", "src/model", "src/cache", "src/policy", "src/kernels", "src/gpu", "src/load", "src/text", "models"] },
   "src/generate": { modules: ["src/model", "src/cold", "src/cache", "src/policy", "src/text"], types: ["src/gpu"] }, // text: stop strings end a generation
-  "src/cold": { modules: ["src/cache", "src/kernels", "src/gpu"], types: ["src/policy"] },
+  "src/cold": { modules: ["src/cache", "src/kernels", "src/gpu", "src/load/scratch-file"], types: ["src/policy"] },
   "src/model": { modules: ["src/cold", "src/cache", "src/kernels", "src/gpu", "src/policy"] }, // policy: a sequence joins one to its cache
   "src/policy": { modules: ["src/kernels", "models"], types: ["src/gpu"] },
   "src/cache": { modules: ["src/kernels", "src/gpu"], types: ["src/policy"] },

@@ -292,6 +292,8 @@ test("bad options name the field", () => {
   expect(fields({ maxBytes: 1e6 })).toBe(24);
   expect(fields({ maxBytes: 1e6, recall: { guests: 0 } })).toBe(0);
   expect(fields({ maxBytes: 0 })).toBe("cold.maxBytes");
+  expect(fields(JSON.parse('{"maxBytes":1000000,"store":"disk"}'))).toBe("cold.store");
+  expect(() => resolveCold({ maxBytes: 1e6, store: "opfs" })).toThrow(/cold.store is opfs.*loadInWorker\(\)/); // this is Node
   expect(fields({ maxBytes: 1e6, recall: { guests: 12 } })).toBe("cold.recall.guests");
   expect(fields({ maxBytes: 1e6, recall: { threshold: 0 } })).toBe("cold.recall.threshold");
   expect(fields({ maxBytes: 1e6, recall: { halfLife: Number.NaN } })).toBe("cold.recall.halfLife");
