@@ -13,6 +13,8 @@ export interface PolicyChoice {
   readonly source: string;
   /** Whether the policy spends a budget or has one size. */
   readonly budgeted: boolean;
+  /** Why it has no cold tier, in one sentence; undefined where it can have one. */
+  readonly noCold: string | undefined;
 }
 
 export interface PolicyGroup {
@@ -27,9 +29,13 @@ export const DEFAULT_POLICY: PresetName = PRESET_NAMES.find((name: string) => na
 export const POLICY_GROUPS: readonly PolicyGroup[] = groupPresets(PRESETS).map(({ title, names }) => ({ title, names: names as PresetName[] }));
 
 export function policyChoice(policy: PresetName | PolicySpec): PolicyChoice {
-  if (typeof policy !== "string") return { name: "custom", title: "Custom", sentence: describe(policy), source: "", budgeted: spendsBudget(policy) };
-  const { title, sentence, source } = PRESETS[policy];
-  return { name: policy, title, sentence, source, budgeted: isBudgeted(policy) };
+  if (typeof policy !== "string") {
+    const budgeted = spendsBudget(policy);
+    return { name: "custom", title: "Custom", sentence: describe(policy), source: "", budgeted, noCold: noCold(policy, budgeted) };
+  }
+  const { title, sentence, source, spec }: Preset = PRESETS[policy];
+  const budgeted = isBudgeted(policy);
+  return { name: policy, title, sentence, source, budgeted, noCold: noCold(spec, budgeted) };
 }
 
 /** Presets by group, in the presets' own order; groups that would be empty are left out. */
@@ -48,6 +54,11 @@ export function groupPresets(presets: Readonly<Record<string, Preset>>): { title
 /** isBudgeted, of a policy of one's own. */
 function spendsBudget({ precision }: PolicySpec): boolean {
   return precision.kind !== "uniform";
+}
+
+function noCold({ propagate }: PolicySpec, budgeted: boolean): string | undefined {
+  if (!budgeted) return "This policy drops nothing.";
+  return propagate && "Not with this policy: its upper layers see only part of the prompt, and cannot give back what never reached them.";
 }
 
 function describe(spec: PolicySpec): string {

@@ -17,6 +17,7 @@ function ColdFigures({ lane }: { lane: Lane }) {
   const cold = lane.result?.kv.cold;
   if (!cold) return null;
   const limit = `${formatCount(cold.bytes)} of at most ${formatCount(cold.maxBytes)} bytes, not on the GPU and no part of the KV cache above; copies of hot slots included`;
+  const filed = cold.fileBytes > 0 || cold.fileFailure !== undefined;
   return (
     <dl class="lane-figures cold-figures figures">
       <Figure name="hot" label="slots hot" value={formatCount(cold.hot)} data={cold.hot} title="On the GPU, recalled ones included" />
@@ -24,6 +25,15 @@ function ColdFigures({ lane }: { lane: Lane }) {
       <Figure name="cold" label="cold" value={formatCount(cold.cold)} data={cold.cold} title="Evicted, and kept outside the GPU" />
       <Figure name="gone" label="gone" value={formatCount(cold.gone)} data={cold.gone} title="Evicted for good" />
       <Figure name="cold-bytes" label="outside the GPU" value={formatMemory(cold.bytes)} data={cold.bytes} title={limit} />
+      {filed && (
+        <Figure
+          name="cold-file"
+          label="of them on disk"
+          value={formatMemory(cold.fileBytes)}
+          data={cold.fileBytes}
+          title={cold.fileFailure ?? "Values, in a file of the browser's storage; keys are in the worker's memory"}
+        />
+      )}
     </dl>
   );
 }

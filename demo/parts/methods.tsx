@@ -18,9 +18,9 @@ export function Methods() {
         <Entry term="Read a token">Bytes that attention reads of the cache for one token at the end of the run, as the kernels counted.</Entry>
         <Entry term="Prompt">Time to read the whole prompt into the cache, compression included.</Entry>
         <Entry term="Cold tier">
-          A slot is one token in one KV head of one layer. Hot slots are on the GPU (recalled ones are those that came back), cold ones in the worker's memory,
-          gone ones nowhere; hot + cold + gone is all of them. The tier's bytes lie outside the GPU and have a limit of their own: they are never added to the
-          cache's.
+          A slot is one token in one KV head of one layer. Hot slots are on the GPU (recalled ones are those that came back), cold ones in the worker's memory
+          or in a file of the browser's storage, gone ones nowhere; hot + cold + gone is all of them. The tier's bytes lie outside the GPU and have a limit of
+          their own: they are never added to the cache's.
         </Entry>
         <Entry term="Drift">
           B's own tokens are forced through the full and the compressed cache. KL = sum over the vocabulary of p full × ln(p full / p compressed), in nats, per

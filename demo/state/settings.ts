@@ -8,6 +8,7 @@ import { SAMPLES, type Sample } from "../samples";
 /** A chat message from the user (special tokens are plain text) or raw text to continue. */
 export type PromptForm = "message" | "text";
 export type RunOrder = "in turn" | "together";
+export type ColdStore = NonNullable<ColdOptions["store"]>;
 
 /** Positions of the budget slider, as shares of the 16-bit cache. */
 export const BUDGETS = [0.05, 0.0625, 0.08, 0.1, 0.125, 0.16, 0.2, 0.25, 0.33, 0.5, 0.75, 1] as const;
@@ -27,8 +28,9 @@ export const temperature = signal(0);
 export const seed = signal(42);
 /** The prompt's last sentence comes in after what stands before it was compressed. */
 export const askedLater = signal(first.askedLater ?? false);
-/** Whether evicted tokens are kept outside the GPU, how much of them (MiB), and the rows a head for what comes back (undefined: the engine's own). */
+/** Whether evicted tokens are kept outside the GPU, where, how much of them (MiB), and the rows a head for what comes back (undefined: the engine's own). */
 export const coldTier = signal(first.cold !== undefined);
+export const coldStore = signal<ColdStore>("memory");
 export const coldMiB = signal(first.cold?.mebibytes ?? 64);
 export const coldGuests = signal<number | undefined>(first.cold?.guests);
 export const order = signal<RunOrder>("in turn");
@@ -61,12 +63,13 @@ export function sampling(): SamplingOptions {
 
 /** The compressed pane's cache. `bytes` overrides the slider, for comparisons at equal bytes. */
 export function compressedCache(chosen: PresetName | PolicySpec = policy.value, bytes?: number): CacheOptions {
-  if (!policyChoice(chosen).budgeted) return { policy: chosen };
+  const { budgeted, noCold } = policyChoice(chosen);
+  if (!budgeted) return { policy: chosen };
   const budget: Budget = bytes === undefined ? { ratio: budgetRatio.value } : { bytes };
-  return { policy: chosen, budget, ...(coldTier.value && { cold: coldOptions() }) };
+  return { policy: chosen, budget, ...(coldTier.value && noCold === undefined && { cold: coldOptions() }) };
 }
 
 function coldOptions(): ColdOptions {
   const guests = coldGuests.value;
-  return { maxBytes: Math.round(coldMiB.value * MEBIBYTE), ...(guests !== undefined && { recall: { guests } }) };
+  return { maxBytes: Math.round(coldMiB.value * MEBIBYTE), store: coldStore.value, ...(guests !== undefined && { recall: { guests } }) };
 }

@@ -31,7 +31,7 @@ export async function untilDriftDone(page: Page, timeout: number): Promise<void>
   await page.locator(".drift:not([data-status=running])").waitFor({ timeout });
 }
 
-type FigureName = "kv" | "ratio" | "speed" | "read" | "prefill" | "hot" | "recalled" | "cold" | "gone" | "cold-bytes";
+type FigureName = "kv" | "ratio" | "speed" | "read" | "prefill" | "hot" | "recalled" | "cold" | "gone" | "cold-bytes" | "cold-file";
 
 /** A figure's raw number, undefined while it shows dots. */
 export async function figure(page: Page, pane: "a" | "b", name: FigureName): Promise<number | undefined> {
