@@ -120,6 +120,18 @@ test("what was dropped comes back: with the cold tier the compressed cache answe
     expect(await page.locator("#cold-tier").isChecked()).toBe(false);
     await page.getByRole("button", { name: "What comes back" }).click();
     expect(await page.locator("#cold-tier").isChecked()).toBe(true);
+    const chosen = await page.locator("#policy").inputValue();
+    for (const [policy, note] of [
+      ["fastkv", /upper layers see only part/],
+      ["uniform-4", /drops nothing/],
+      [chosen, /comes back/],
+    ] as const) {
+      // biome-ignore format: one line
+      await page.locator("#policy").selectOption(policy);
+      expect(await page.locator("#cold-note").textContent()).toMatch(note);
+      for (const control of ["#cold-tier", "#cold-store"]) expect(await page.locator(control).isDisabled()).toBe(policy !== chosen);
+    }
+    await page.locator("#cold-store").selectOption("opfs");
     await page.locator("#run").click();
     await untilEnded(page, "b", BOTH_PANES_MS);
     await untilDriftDone(page, DRIFT_MS);
@@ -134,6 +146,8 @@ test("what was dropped comes back: with the cold tier the compressed cache answe
     expect(await read("hot")).toBeGreaterThanOrEqual(await read("recalled"));
     expect(await read("cold")).toBeGreaterThan(await read("hot"));
     expect(await read("cold-bytes")).toBeGreaterThan(0);
+    expect(await read("cold-file")).toBeGreaterThan(0.45 * (await read("cold-bytes")));
+    expect(await read("cold-file")).toBeLessThanOrEqual(0.55 * (await read("cold-bytes")));
     expect(await read("read")).toBeLessThan(((await figure(page, "a", "read")) ?? 0) * 0.5);
     expect(await page.locator("#lane-a [data-figure=cold-bytes]").count()).toBe(0);
 
