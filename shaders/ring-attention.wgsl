@@ -1,10 +1,10 @@
-// ring-attention: what the token being decoded pays to the ring's rows, taken into each row's mean over the queries since its own, or into the
-// most that any of them paid.
+// ring-attention: what the token being decoded pays to the ring's rows, taken into each row's mean over the queries since its own that were counted, or
+// into the most that any of them paid.
 // Logits are computed once more; the softmax's maximum and sum come from the partials of cache-attention. One workgroup per kv head; lane = row.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<uniform> units: vec4u;                     // x: units of a head in `partials`
-@group(0) @binding(3) var<uniform> begun: vec4u;                     // x: position of the first token decoded; y: 1 for the most of any head
+@group(0) @binding(3) var<uniform> begun: vec4u;                     // x: position of the first token decoded; y: 1 for the most of any head; z: one query in so many counts
 @group(0) @binding(4) var<storage, read> rotated: array<f32>;        // (H, D): queries after RoPE
 @group(0) @binding(5) var<storage, read> ring: array<u32>;           // keys first: (G, ringSlots, D/2) f16 pairs
 @group(0) @binding(6) var<storage, read> partials: array<f32>;       // (H, units, D + 2): o, m, l
@@ -43,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       paid += part / f32(GROUP);
       most = max(most, part);
     }
-    let queries = min(age, step.firstPosition - begun.x) + 1u;
+    let queries = min(age, step.firstPosition - begun.x) / begun.z + 1u;
     let at = head * info.ringSlots + row;
     let before = select(received[at], 0.0, queries == 1u); // of the token that the row held before
     received[at] = select(before + (paid - before) / f32(queries), max(before, most), begun.y == 1u);

@@ -195,7 +195,7 @@ export class KvCache {
     this.reader?.recordSelection(recorder, layer);
     ops?.attend.record(recorder);
     ops?.merge.record(recorder);
-    this.#ringScores?.attended?.(recorder, layer);
+    this.#ringScores?.attended?.(recorder, layer, this.#tokens - 1);
     this.#tracker?.record(recorder, layer, this.#tokens - 1);
     this.watcher?.attended(recorder, layer);
   }

@@ -27,6 +27,6 @@ export interface RowScores {
   observe?(recorder: Recorder, layer: number): void;
   /** After the prompt: the position of the first token that will be decoded. */
   begin?(position: number): void;
-  /** After the attention of the token being decoded. */
-  attended?(recorder: Recorder, layer: number): void;
+  /** After the attention of the token being decoded, which stands at `position`. */
+  attended?(recorder: Recorder, layer: number, position: number): void;
 }

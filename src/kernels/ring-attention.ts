@@ -11,14 +11,14 @@ export interface RingAttentionArgs {
   readonly info: BufferView;
   readonly step: BufferView; // Step of the token being decoded
   readonly units: BufferView; // uniform vec4u, x = units
-  readonly begun: BufferView; // uniform vec4u: x = position of the first token decoded, y = 1 for the most of any query and head
+  readonly begun: BufferView; // uniform vec4u: x = position of the first token decoded, y = 1 for the most of any query and head, z = tokens from one that is counted to the next
   readonly rotated: BufferView; // (H * D) f32
   readonly ring: BufferView; // keys first: (G, ringSlots, D/2) u32
   readonly partials: BufferView; // (H, units, D + 2) f32
   readonly received: BufferView; // (G, ringSlots) f32: mean, or most, over queries since a row's own
 }
 
-/** Takes what the current token pays to the ring's rows into their means, or maxima. A row's begins with its own token's query, or with the first token decoded. */
+/** Takes what the current token pays to the ring's rows into their means, or maxima. A row's begins with its own token's query, or with the first token decoded, or with the next that is counted. */
 export function ringAttention(gpu: Gpu, geometry: CacheGeometry, args: RingAttentionArgs): Op {
   const spec = {
     name: "ring-attention",

@@ -31,6 +31,9 @@ import type { ScoreOptions } from "../policy/scorers/scorer";
 import type { PromptTarget } from "./prefill";
 import type { Transformer } from "./transformer";
 
+/** A layer counts what its ring receives from one token in so many, layers in turn, where what pages receive is counted, too: either costs a dispatch. */
+const COUNTED_BESIDE = 2;
+
 /** A cache with everything its policy needs, from the first token to the last. */
 export class Sequence {
   readonly policy: Policy;
@@ -215,6 +218,7 @@ export class Sequence {
     const { gpu, config, decodeBuffers } = this.transformer;
     const { plan, info, units, partials } = buffers;
     const most = scorerByName(this.#requireScore().kind).ringAttention === "max";
+    const every = this.policy.reevaluate ? COUNTED_BESIDE : 1;
     const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     const begun = gpu.createBuffer(`${plan.owner}.begun`, 16, "scratch", { usage, owner: plan.owner });
     const size = config.kvHeads * plan.ringSlots * 4;
@@ -230,8 +234,10 @@ export class Sequence {
     );
     return {
       received,
-      begin: (position) => gpu.write(begun, 0, new Uint32Array([position, most ? 1 : 0])),
-      attended: (recorder, layer) => ops[layer]?.record(recorder),
+      begin: (position) => gpu.write(begun, 0, new Uint32Array([position, most ? 1 : 0, every])),
+      attended: (recorder, layer, position) => {
+        if ((position + layer) % every === 0) ops[layer]?.record(recorder);
+      },
     };
   }
 

@@ -15,10 +15,12 @@ beforeAll(async () => {
 afterAll(() => gpu.dispose());
 
 test.each([
-  ["a compressed prompt", { prompt: 150, tokens: 14, most: false }],
-  ["no more than the sinks", { prompt: 3, tokens: 12, most: false }],
-  ["a compressed prompt, the most of any head", { prompt: 70, tokens: 12, most: true }],
-])("%s, then more tokens than the ring holds", async (_, { prompt, tokens, most }) => {
+  ["a compressed prompt", { prompt: 150, tokens: 14, most: false, every: 1 }],
+  ["no more than the sinks", { prompt: 3, tokens: 12, most: false, every: 1 }],
+  ["a compressed prompt, the most of any head", { prompt: 70, tokens: 12, most: true, every: 1 }],
+  ["a compressed prompt, every second token", { prompt: 150, tokens: 24, most: false, every: 2 }],
+  ["a compressed prompt, every third, the most of any head", { prompt: 70, tokens: 24, most: true, every: 3 }],
+])("%s, then more tokens than the ring holds", async (_, { prompt, tokens, most, every }) => {
   const [D, G, group, ring] = [32, 2, 3, 9];
   const budgetBytes = 4 * prompt * G * D + 8192;
   const bench = new CacheBench(gpu, { D, G, group, layers: 1 }, { precision: { kind: "rate-distortion" }, ring }, { tokens: prompt + tokens, budgetBytes });
@@ -27,7 +29,7 @@ test.each([
   const { info, units, partials, plan } = cache.buffers;
   const { sinks } = bench.policy;
   const begun = gpu.createBuffer("Test.begun", 16, "scratch", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
-  gpu.write(begun, 0, new Uint32Array([prompt, most ? 1 : 0]));
+  gpu.write(begun, 0, new Uint32Array([prompt, most ? 1 : 0, every]));
   const received = gpu.createBuffer("Test.received", G * plan.ringSlots * 4, "scratch");
   gpu.write(received, 0, new Float32Array(G * plan.ringSlots).fill(1e6)); // what a row held before is nobody's
   const op = ringAttention(gpu, plan.geometry, { info, units, partials, begun, received, ring: cache.buffers.ringRows(0), ...decode });
@@ -35,6 +37,7 @@ test.each([
   const paid = new Map<string, number[]>(); // by head and position, by each query
   for (let n = 0; n < tokens; n++) {
     await bench.append();
+    if ((prompt + n) % every !== 1 % every) continue; // a row's own token may be one that is not counted
     const recorder = gpu.record();
     op.record(recorder);
     recorder.submit();

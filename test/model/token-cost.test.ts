@@ -75,8 +75,26 @@ for (const { name, file, tokens, policies } of MODELS) {
         expect(round - 8 * (ORDINARY * layers + OUTSIDE_LAYERS)).toBe(((cache.budget ? 5 + 2 : 3) + marked) * layers);
       },
     );
+
+    test.for(name === "tiny" ? ON_AVERAGE : [])("$policy on average", async ({ policy, more }) => {
+      const costs = await costsOf(gpu, transformer, { policy, budget: { ratio: 1 } }, 40, 88);
+      const { layers } = transformer.config;
+      const mean = costs.slice(-64).reduce((sum, { dispatches }) => sum + dispatches, 0) / 64 / layers;
+      console.log(`${name}, ${policy}: ${mean} dispatches a layer on average, at most ${Math.max(...costs.map(({ dispatches }) => dispatches)) / layers}`);
+      expect(mean).toBeLessThanOrEqual(10 + more);
+      for (const { submits, objects } of costs) expect([submits, objects]).toEqual([1, 0]);
+    });
   });
 }
+
+/** Presets that count more than these, over a round of re-evaluation; `more` dispatches a layer are for the choice of what is read. */
+const ON_AVERAGE = [
+  { policy: "h2o", more: 0 },
+  { policy: "snapkv", more: 0 },
+  { policy: "agacc", more: 0 },
+  { policy: "quest", more: 2 },
+  { policy: "rocketkv-mt", more: 2 },
+] as const;
 
 /** Of every token after a prompt of made-up ids. */
 async function costsOf(gpu: Gpu, transformer: Transformer, cache: CacheOptions, prompt: number, tokens: number) {
