@@ -1,17 +1,19 @@
 // chunk-bounds: smallest and largest key of every chunk of a kv head's list, channel by channel, from what the pages hold: after every
 // compression of the layer, for the chunks it touched. Coded keys are decoded first, so the bounds are of the keys that attention sees.
-// Rounded outward to f16: no product with a query exceeds them. One workgroup per (pair of chunks, kv head). Sources: methods 2.8, 2.14.
+// Rounded outward, for hybrid sparse attention to f16, for Quest to 8 bits: no product with a query exceeds them. One workgroup per (pair of chunks, kv head). Sources: methods 2.8, 2.14.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: CompressStep;
 @group(0) @binding(2) var<uniform> reading: ReadInfo;
 @group(0) @binding(3) var<storage, read> table: array<u32>;
-@group(0) @binding(4) var<storage, read_write> bounds: array<u32>;    // (G, 2, D, pairs): smallest, then largest; two chunks' f16 a word
+@group(0) @binding(4) var<storage, read_write> bounds: array<u32>;    // sparse: (G, 2, D, pairs), smallest, then largest, two chunks' f16 a word;
+                                                                      // else (G, D + 1, pairs): two chunks' smallest and largest, a byte each; last their scales
 @group(0) @binding(5) var<storage, read_write> selection: array<u32>;
 // then the pool at POOL
 
 const BATCH = 8u;                                      // slots that are decoded at once
 const MINE = (D + WG - 1u) / WG;                       // channels of a lane
 var<workgroup> x: array<f32, BATCH * D>;
+alias Part = f32; // of lib/lanes
 
 fn firstPage(head: u32) -> u32 { return T_HEADER + 2u * G + select(table[T_HEADER + G + head], head * (info.maxPages / G), info.mode == 0u); }
 
@@ -60,6 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let pages = firstPage(head);
   let turned = f.keyBits != 16u;
   var packed = array<vec2u, MINE>();
+  var scales = 0u;
   for (var part = 0u; part < 2u; part++) {
     let first = (2u * pair + part) * reading.span;
     let count = min(reading.span, length - min(length, first));
@@ -86,12 +89,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
       workgroupBarrier();
     }
-    for (var m = 0u; m < MINE; m++) { packed[m] |= vec2u(halfBits(below(least[m])), halfBits(-below(-most[m]))) << vec2u(16u * part); }
+    if (reading.sparse == 1u) {
+      for (var m = 0u; m < MINE; m++) { packed[m] |= vec2u(halfBits(below(least[m])), halfBits(-below(-most[m]))) << vec2u(16u * part); }
+      continue;
+    }
+    var size = 0.0;
+    for (var m = 0u; m < MINE && lane + m * WG < D; m++) { size = max(size, max(abs(least[m]), abs(most[m]))); }
+    let scale = -below(-max(highest(size, lane), 1e-6) / MOST_UNITS);
+    scales |= halfBits(scale) << (16u * part);
+    for (var m = 0u; m < MINE; m++) { packed[m].x |= (boundCode(least[m], scale, false) | (boundCode(most[m], scale, true) << 8u)) << (16u * part); }
   }
   if (pair >= reading.pairs) { return; }
+  if (reading.sparse == 0u && lane == 0u) { bounds[(head * (D + 1u) + D) * reading.pairs + pair] = scales; }
   for (var m = 0u; m < MINE; m++) {
     let c = lane + m * WG;
     if (c >= D) { break; }
+    if (reading.sparse == 0u) {
+      bounds[(head * (D + 1u) + c) * reading.pairs + pair] = packed[m].x;
+      continue;
+    }
     bounds[(head * 2u * D + c) * reading.pairs + pair] = packed[m].x;
     bounds[(head * 2u * D + D + c) * reading.pairs + pair] = packed[m].y;
   }

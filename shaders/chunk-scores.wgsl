@@ -6,7 +6,7 @@
 @group(0) @binding(1) var<uniform> reading: ReadInfo;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
 @group(0) @binding(3) var<storage, read> rotated: array<f32>;         // (H, D): queries after RoPE
-@group(0) @binding(4) var<storage, read> bounds: array<u32>;          // (G, 2, D, pairs), see chunk-bounds
+@group(0) @binding(4) var<storage, read> bounds: array<u32>;          // see chunk-bounds
 @group(0) @binding(5) var<storage, read> selection: array<u32>;
 @group(0) @binding(6) var<storage, read_write> scores: array<f32>;    // (H, 2 pairs): logits
 
@@ -54,19 +54,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let pair = group.y * WG + lane;
   if (reused || pair >= reading.pairs || 2u * pair >= chunks) { return; }
   var sum = array<vec2f, GROUP>();
-  let base = head * 2u * D * reading.pairs + pair;
   if (reading.sparse == 1u) {
+    let base = head * 2u * D * reading.pairs + pair;
     for (var i = 0u; i < reading.channels; i++) {
       let c = chosen[i];
       let k = unpack2x16float(bounds[base + (positive[c] * D + c) * reading.pairs]);
       for (var h = 0u; h < GROUP; h++) { sum[h] += q[h * D + c] * k; }
     }
   } else {
+    let base = head * (D + 1u) * reading.pairs + pair;
     for (var c = 0u; c < info.headSize; c++) {
-      let least = unpack2x16float(bounds[base + c * reading.pairs]);
-      let most = unpack2x16float(bounds[base + (D + c) * reading.pairs]);
-      for (var h = 0u; h < GROUP; h++) { sum[h] += q[h * D + c] * select(least, most, q[h * D + c] > 0.0); }
+      let k = boundsOfWord(bounds[base + c * reading.pairs]);
+      for (var h = 0u; h < GROUP; h++) { sum[h] += q[h * D + c] * select(k.xz, k.yw, q[h * D + c] > 0.0); }
     }
+    let scale = unpack2x16float(bounds[base + D * reading.pairs]);
+    for (var h = 0u; h < GROUP; h++) { sum[h] *= scale; }
   }
   for (var h = 0u; h < GROUP; h++) {
     let scaled = sum[h] / select(sqrt(f32(D)), temperature[h], reading.sparse == 1u);

@@ -59,6 +59,11 @@ export const tolerances = {
   kl: { atol: 1e-11, rtol: 2e-5, because: "f32 sums of non-negative terms; logits of size 30 are themselves rounded to 2e-6" },
   halfPrecision: { atol: 2e-4, rtol: 1e-3, because: "a result stored as f16: 2^-11 of values up to 4, or of a scale" },
   halfBound: { atol: 6.2e-5, rtol: 2 ** -9, because: "a bound rounded outward to f16, which has 10 digits after the first; below 2^-14 to that" },
+  byteBound: {
+    atol: 0.01,
+    rtol: 1 / 15,
+    because: "a bound rounded outward to 8 bits: a sixteenth, or a 16th of a scale, which is a 246th of the largest key, up to 35",
+  },
   candidate: { atol: 1e-9, rtol: 1e-4, because: "f32 sums of squares and a power; keys twice rounded or a wrong mean are off by 1e-2" },
   sharpAttention: { atol: 2e-3, rtol: 1e-3, because: "logits of some hundreds, whose f32 rounding is 3e-5 of a nat, over f16 keys" },
   inverse: { atol: 1e-7, rtol: 1e-7, because: "an f64 inverse of a matrix whose condition is at most some thousands" },

@@ -4,7 +4,7 @@
 import type { Gpu } from "../gpu/device";
 import type { KvCache } from "./kv-cache";
 import { extraRowWords } from "./page-layout";
-import { SELECTION_HEADER } from "./read-plan";
+import { boundBytes, SELECTION_HEADER } from "./read-plan";
 
 /** Slots of one (layer, kv head, format). */
 export interface HeldSlots {
@@ -34,18 +34,18 @@ export async function bytesReadPerToken(gpu: Gpu, cache: KvCache, held: readonly
   return held.reduce((sum, { layer, head, format, length }) => {
     const bytes = 4 * ((layout.slotWords[format] ?? 1) - 1); // without position and importance
     const read = reads?.get(`${layer},${head}`);
-    return sum + (read ? read.slots * bytes + read.chunks * boundBytes(cache) : length * bytes);
+    return sum + (read ? read.slots * bytes + read.chunks * bytesOfBounds(cache) : length * bytes);
   }, always + extra);
 }
 
 /** Words of an extra row that belong to whoever owns it. */
 const UNREAD_OF_ROWS = 3;
 
-/** Bytes of a chunk's bounds that a query reads: of every channel both, or one of each channel it looks at. */
-function boundBytes({ reader }: KvCache): number {
+/** Bytes of a chunk's bounds that a query reads: all of them, or one in 16 bits of each channel it looks at. */
+function bytesOfBounds({ reader, plan }: KvCache): number {
   if (!reader) return 0;
   const { channels, sparse } = reader.plan;
-  return 2 * channels * (sparse ? 1 : 2);
+  return sparse ? 2 * channels : boundBytes("quest", plan.shape.headSize);
 }
 
 async function meanReads(gpu: Gpu, { reader, plan }: KvCache): Promise<ReadonlyMap<string, MeanReads> | undefined> {

@@ -23,7 +23,7 @@ export interface ReadPlan {
   readonly stride: number;
   readonly anchors: number;
   readonly selectionWords: number;
-  /** Words of a layer's bounds: (G, 2, D, pairs). */
+  /** Words of a layer's bounds (shaders/chunk-bounds.wgsl): sparse 16 bits a number, else 8 and a chunk's scale. */
   readonly boundsWords: number;
 }
 
@@ -65,7 +65,7 @@ export function planReading(rule: ReadRule, shape: ReadShape, slots: number, hel
     stride,
     anchors,
     selectionWords: padded(anchors + shape.heads * shape.headSize),
-    boundsWords: padded(shape.kvHeads * 2 * shape.headSize * pairs),
+    boundsWords: padded((shape.kvHeads * pairs * boundBytes(rule.kind, shape.headSize)) / 2),
   };
 }
 
@@ -78,10 +78,11 @@ export function readPlanner(
   return ({ slotsPerPage, slotWords }, mostPages) => {
     const evenly = mode === "static" || budget.perHead ? shape.kvHeads : 1; // heads that compete may each get all
     const slots = Math.min(tokens, Math.ceil(mostPages / evenly) * (slotsPerPage[0] ?? 1));
-    const heldBeside = (boundBytes: number): number => Math.min(tokens, expected / (4 * (slotWords[0] ?? 1) + boundBytes));
+    const heldBeside = (bytes: number): number => Math.min(tokens, expected / (4 * (slotWords[0] ?? 1) + bytes));
     // What is held pays for its bounds, whose size follows from what is held: from below, as a chunk's are those of one slot, shared.
-    const { span } = read.kind === "rocket" ? sparseAttention(read.tokens, heldBeside(4 * shape.headSize), shape.headSize) : { span: 1 };
-    return planReading(read, shape, slots, mode === "static" ? tokens : heldBeside((4 * shape.headSize) / span), ringSlots);
+    const { span } = read.kind === "rocket" ? sparseAttention(read.tokens, heldBeside(boundBytes("rocket", shape.headSize)), shape.headSize) : { span: 1 };
+    const beside = read.kind === "all" ? 0 : boundBytes(read.kind, shape.headSize) / span;
+    return planReading(read, shape, slots, mode === "static" ? tokens : heldBeside(beside), ringSlots);
   };
 }
 
@@ -96,6 +97,11 @@ export function sparseAttention(tokens: number, held: number, headSize: number):
   const c2 = Math.max(1, held / tokens);
   const span = Math.max(1, Math.min(Math.floor(c2), Math.ceil(Math.sqrt(c2))));
   return { span, channels: Math.min(headSize, Math.max(1, Math.floor((headSize * span) / c2))), share: 0.5 };
+}
+
+/** Bytes of the bounds of one chunk: smallest and largest of every channel, in 16 bits, or in 8 with a scale. */
+export function boundBytes(kind: "quest" | "rocket", headSize: number): number {
+  return kind === "rocket" ? 4 * headSize : 2 * headSize + 2;
 }
 
 /** Bytes of bounds and selections of all layers; 0 where everything is read. */

@@ -1,7 +1,9 @@
 // chunk-bounds: smallest and largest key of every chunk that a compression touched, before the queries read them.
 
 import shader from "../../shaders/chunk-bounds.wgsl?raw";
+import boundCodes from "../../shaders/lib/bound-codes.wgsl?raw";
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
+import lanesLib from "../../shaders/lib/lanes.wgsl?raw";
 import readInfo from "../../shaders/lib/read-info.wgsl?raw";
 import selectionLib from "../../shaders/lib/selection.wgsl?raw";
 import type { Gpu } from "../gpu/device";
@@ -14,7 +16,7 @@ export interface ChunkBoundsArgs {
   readonly step: BufferView; // CompressStep of the compression that went before
   readonly reading: BufferView; // ReadInfo
   readonly table: BufferView; // the layer's, with its means
-  readonly bounds: BufferView; // (G, 2, D, pairs) u32
+  readonly bounds: BufferView; // sparse: (G, 2, D, pairs) u32, else (G, D + 1, pairs)
   readonly selection: BufferView; // heads' parts, then (H, D)
   readonly pool: readonly GPUBuffer[];
 }
@@ -23,7 +25,7 @@ export interface ChunkBoundsArgs {
 export function bindChunkBounds(gpu: Gpu, geometry: CacheGeometry, args: ChunkBoundsArgs): { record(recorder: Recorder, pairs: number): void } {
   const spec = {
     name: "chunk-bounds",
-    code: [compressStep, selectionLib, readInfo, shader],
+    code: [compressStep, selectionLib, readInfo, boundCodes, shader, lanesLib],
     bindings: ["uniform", "uniform", "uniform", "read", "write", "write"] as const,
     workgroup: 64,
   };

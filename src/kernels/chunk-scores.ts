@@ -1,6 +1,7 @@
 // chunk-scores: what the queries of the token being decoded can score at most with every chunk of a layer's lists.
 
 import shader from "../../shaders/chunk-scores.wgsl?raw";
+import boundCodes from "../../shaders/lib/bound-codes.wgsl?raw";
 import readInfo from "../../shaders/lib/read-info.wgsl?raw";
 import reusedLib from "../../shaders/lib/reused.wgsl?raw";
 import selectionLib from "../../shaders/lib/selection.wgsl?raw";
@@ -14,7 +15,7 @@ export interface ChunkScoresArgs {
   readonly reading: BufferView; // ReadInfo
   readonly table: BufferView;
   readonly rotated: BufferView; // (H, D) f32: queries after RoPE
-  readonly bounds: BufferView; // (G, 2, D, pairs) u32
+  readonly bounds: BufferView; // (G, 2, D, pairs) or (G, D + 1, pairs) u32: chunk-bounds
   readonly selection: BufferView;
   readonly scores: BufferView; // (H, 2 pairs) f32
   readonly pairs: number;
@@ -24,7 +25,7 @@ export function bindChunkScores(gpu: Gpu, geometry: CacheGeometry, args: ChunkSc
   const workgroup = 64;
   const spec = {
     name: "chunk-scores",
-    code: [selectionLib, readInfo, reusedLib, shader],
+    code: [selectionLib, readInfo, reusedLib, boundCodes, shader],
     bindings: ["uniform", "uniform", "read", "read", "read", "read", "write"] as const,
     workgroup,
   };

@@ -106,7 +106,7 @@ test.each([
     for (const [index, heads] of chosen.entries())
       for (const [head, { slots }] of heads.entries()) {
         const chunks = Math.ceil(slotsInPages(words, index + dense, head).length / span);
-        selected += slots.length * (2 * D + 8) + chunks * channels * (sparse ? 2 : 4); // codes of a byte, two scales and zeros; f16 bounds
+        selected += slots.length * (2 * D + 8) + chunks * (sparse ? 2 * channels : 2 * D + 2); // codes of a byte, two scales and zeros; bounds in f16, or a byte and their scale
       }
   }
   const words = await bench.words();

@@ -6,7 +6,7 @@ import { SELECTION_HEADER } from "../../src/cache/read-plan";
 import type { Gpu } from "../../src/gpu/device";
 import { fromHalf } from "../reference/codec";
 import type { StoredSlot } from "../reference/page-table";
-import { type Bounds, boundsOf, chunkSizes, largest, questLogit, sharesOf, sparseLogits } from "../reference/reading";
+import { type Bounds, boundScale, boundsOf, chunkSizes, largest, questLogit, roundBound, sharesOf, sparseLogits } from "../reference/reading";
 import type { CacheBench } from "./cache-bench";
 
 export interface Selected {
@@ -42,12 +42,31 @@ export async function readBounds(gpu: Gpu, { reader, plan }: KvCache, layer: num
   const D = plan.shape.headSize;
   const { boundsWords, pairs, span, dense } = reader.plan;
   const words = new Uint32Array(await gpu.read(reader.bounds));
+  const inBytes = (chunk: number): Bounds => {
+    const at = (c: number): number => (words[(layer - dense) * boundsWords + (head * (D + 1) + c) * pairs + (chunk >> 1)] ?? 0) >>> (16 * (chunk & 1));
+    const scale = fromHalf(at(D) & 0xffff);
+    return {
+      least: Float64Array.from({ length: D }, (_, c) => boundOfByte(at(c) & 255, scale)),
+      most: Float64Array.from({ length: D }, (_, c) => boundOfByte((at(c) >>> 8) & 255, scale)),
+    };
+  };
   const row = (plane: number, chunk: number): Float64Array =>
     Float64Array.from({ length: D }, (_, c) => {
       const word = words[(layer - dense) * boundsWords + (head * 2 * D + plane * D + c) * pairs + (chunk >> 1)] ?? 0;
       return fromHalf(chunk & 1 ? word >>> 16 : word & 0xffff);
     });
-  return chunkSizes(length, span).map((_, chunk) => ({ least: row(0, chunk), most: row(1, chunk) }));
+  return chunkSizes(length, span).map((_, chunk) => (reader.plan.sparse ? { least: row(0, chunk), most: row(1, chunk) } : inBytes(chunk)));
+}
+
+function inEightBits(bounds: Bounds): Bounds {
+  const scale = boundScale(bounds);
+  return { least: bounds.least.map((x) => roundBound(x, scale, false)), most: bounds.most.map((x) => roundBound(x, scale, true)) };
+}
+
+/** shaders/lib/bound-codes.wgsl. */
+export function boundOfByte(byte: number, scale: number): number {
+  const size = ((1 + (byte & 15) / 16) * 2 ** ((byte >> 4) & 7) - 1) * scale;
+  return byte & 128 ? -size : size;
 }
 
 /** Rotated queries of a kv head's group, as they stand on the GPU. */
@@ -61,10 +80,11 @@ export async function readQueries(bench: CacheBench, head: number): Promise<Floa
 export function chooseByHand(bench: CacheBench, slots: readonly StoredSlot[], queries: readonly Float64Array[]): { shares: number[]; chunks: number[] } {
   const plan = bench.cache.reader?.plan;
   if (!plan) throw new Error("This cache reads everything.");
-  const bounds = boundsOf(
+  const exact = boundsOf(
     slots.map(({ key }) => key),
     plan.span,
   );
+  const bounds = plan.sparse ? exact : exact.map(inEightBits);
   const logits = plan.sparse ? sparseLogits(queries, bounds, plan.channels) : queries.map((q) => bounds.map((chunk) => questLogit(q, chunk)));
   const shares = sharesOf(logits, chunkSizes(slots.length, plan.span));
   return { shares, chunks: largest(shares, plan.keep) };

@@ -1,6 +1,6 @@
 // reading: which chunks of a kv head's list a token reads, in f64: bounds, page scores (Quest), hybrid sparse attention (RocketKV), the choice.
 
-import { dot } from "./codec";
+import { dot, fromHalf, toHalf } from "./codec";
 import type { Numbers } from "./expected-attention";
 
 export interface Bounds {
@@ -11,6 +11,21 @@ export interface Bounds {
 /** Smallest and largest key of every `span` neighbours, channel by channel. Source: methods 2.14, 2.8. */
 export function boundsOf(keys: readonly Numbers[], span: number): Bounds[] {
   return chunksOf(keys, span).map((chunk) => ({ least: extreme(chunk, Math.min), most: extreme(chunk, Math.max) }));
+}
+
+/** A chunk's scale for bounds in 8 bits: a 246th of its largest number, up to the next f16, none below 2^-14. */
+export function boundScale({ least, most }: Bounds): number {
+  const want = Math.max(...least.map(Math.abs), ...most.map(Math.abs)) / 246;
+  let bits = toHalf(Math.max(want, 2 ** -14));
+  while (fromHalf(bits) < want) bits++;
+  return fromHalf(bits);
+}
+
+/** A bound as 8 bits hold it: (1 + m/16) 2^e - 1 scales, m below 16 and e below 8, or its negative; the nearest of those not above x, or not below it. */
+export function roundBound(x: number, scale: number, upper: boolean): number {
+  const sizes = Array.from({ length: 128 }, (_, code) => ((1 + (code % 16) / 16) * 2 ** Math.floor(code / 16) - 1) * scale);
+  const all = [...sizes.map((size) => -size), ...sizes];
+  return upper ? Math.min(...all.filter((value) => value >= x)) : Math.max(...all.filter((value) => value <= x));
 }
 
 /** Sum over channels of max(q m, q M), over sqrt(d): the most that any key of the chunk can score. Source: methods 2.14. */

@@ -7,7 +7,7 @@ import type { PolicySpec } from "../../../src/engine-types";
 import { resolvePolicy } from "../../../src/policy/policy";
 import { rocketCapacity } from "../../../src/policy/reading";
 import { dot } from "../../reference/codec";
-import { boundsOf, channelsOf, largest, meanCosine, questLogit, sharesOf, sparseLogits } from "../../reference/reading";
+import { boundScale, boundsOf, channelsOf, largest, meanCosine, questLogit, roundBound, sharesOf, sparseLogits } from "../../reference/reading";
 
 describe("by hand", () => {
   // Four keys of four channels, two a chunk.
@@ -73,6 +73,15 @@ describe("by hand", () => {
     expect(sparseAttention(256, 200, 64)).toEqual({ span: 1, channels: 64, share: 0.5 });
   });
 
+  test("bounds in 8 bits: scales of (1 + m/16) 2^e - 1, outward", () => {
+    // The largest is 492, a 246th of it 2. In units: -1.15 -> (1 + 2/16) 2 - 1 = 1.25 away from 0; .49 -> 7/16 towards it; 0 stays; 246 -> 247.
+    const scale = boundScale({ least: Float64Array.of(-2.3, 0.98, 0), most: Float64Array.of(-2.3, 0.98, 492) });
+    expect(scale).toBe(2);
+    expect([-2.3, 0.98, 0].map((x) => roundBound(x, 2, false))).toEqual([-2.5, 0.875, 0]);
+    expect([-2.3, 0.98, 492].map((x) => roundBound(x, 2, true))).toEqual([-2.25, 1, 494]);
+    expect(boundScale({ least: Float64Array.of(0), most: Float64Array.of(0) })).toBe(2 ** -14);
+  });
+
   test("cosines of a group: parallel and at right angles, on average a half", () => {
     const now = [
       [2, 0],
@@ -102,7 +111,7 @@ describe("sizes", () => {
     const plan = planReading({ kind: "quest", tokens: 256, chunk: 16, dense: 2 }, shape, 2048, 2048, 20);
     expect(plan).toMatchObject({ span: 16, keep: 14, pairs: 64, channels: 64, sparse: false, dense: 2 });
     expect(readBytes(plan, 30)).toBe(28 * 4 * ((plan?.boundsWords ?? 0) + (plan?.selectionWords ?? 0)));
-    expect(plan?.boundsWords).toBe(3 * 2 * 64 * 64); // an eighth of the keys' bytes: 2,048 x 3 x 64 x 2 / 8 bytes
+    expect(plan?.boundsWords).toBe(3 * 65 * 64); // a sixteenth of the keys' bytes, 2,048 x 3 x 64 x 2 / 16, and 3 x 128 scales
     expect(planReading({ kind: "quest", tokens: 21, chunk: 16, dense: 0 }, shape, 2048, 2048, 20)?.keep).toBe(3);
   });
 
