@@ -44,6 +44,13 @@ fn chooseChannels(lane: u32) {
   workgroupBarrier();
 }
 
+// The logits of chunks that the turn's filter left out: next to nothing of any softmax.
+fn hide(query: u32, pair: u32, out: vec2<bool>) {
+  let at = query * 2u * reading.pairs + 2u * pair;
+  if (out.x) { scores[at] = -1e30; }
+  if (out.y) { scores[at + 1u] = -1e30; }
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x;
@@ -53,6 +60,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let chunks = (table[T_HEADER + head] + reading.span - 1u) / reading.span;
   let pair = group.y * WG + lane;
   if (reused || pair >= reading.pairs || 2u * pair >= chunks) { return; }
+  let out = vec2<bool>(isLeftOut(head, 2u * pair), isLeftOut(head, 2u * pair + 1u));
+  if (all(out)) {
+    for (var h = 0u; h < GROUP; h++) { hide(head * GROUP + h, pair, out); }
+    return;
+  }
   var sum = array<vec2f, GROUP>();
   if (reading.sparse == 1u) {
     let base = head * 2u * D * reading.pairs + pair;
@@ -75,5 +87,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let at = (head * GROUP + h) * 2u * reading.pairs + 2u * pair;
     scores[at] = scaled.x;
     scores[at + 1u] = scaled.y;
+    hide(head * GROUP + h, pair, out);
   }
 }

@@ -1,6 +1,5 @@
 // select-chunks: the chunks of a kv head that are read: the `keep` with most of the softmax of their scores over all tokens of the list, on
-// average over the group, so that its query heads agree; of equals the earlier. The threshold is found digit by digit; chunks are written by
-// rising index. Also keeps count of what is reading. One workgroup per kv head. Sources: methods 2.8 (steps 4, 5), 2.13, 2.14.
+// average over the group, so that its query heads agree; of equals the earlier. Chunks are written by rising index. Also keeps count of what is reading. One workgroup per kv head. Sources: methods 2.8 (steps 4, 5), 2.13, 2.14.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> reading: ReadInfo;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
@@ -9,9 +8,6 @@
 @group(0) @binding(5) var<storage, read_write> selection: array<u32>;
 
 alias Part = f32; // of lib/lanes
-const DIGITS = 16u;
-var<workgroup> bins: array<atomic<u32>, DIGITS>;
-var<workgroup> found: vec2u;                           // the threshold's digits so far, and how many chunks are wanted of those that share them
 var<workgroup> before: array<u32, WG>;
 
 // The mean share of every chunk, by lanes in turn: each lane reads later what it wrote itself.
@@ -30,31 +26,8 @@ fn shareOut(head: u32, chunks: u32, length: u32, lane: u32) {
   for (var i = lane; i < chunks; i += WG) {
     var share = 0.0;
     for (var h = 0u; h < GROUP; h++) { share += exp(scores[(head * GROUP + h) * row + i] - softmax[h].x) / softmax[h].y; }
-    scores[head * GROUP * row + i] = share / f32(GROUP);
+    scores[head * GROUP * row + i] = select(max(share / f32(GROUP), 1e-30), 0.0, isLeftOut(head, i)); // below all others
   }
-}
-
-// Bits of the share that the last chunk taken has, and how many with just that share are taken.
-fn threshold(base: u32, chunks: u32, want: u32, lane: u32) -> vec2u {
-  if (lane == 0u) { found = vec2u(0u, want); }
-  for (var shift = 28i; shift >= 0; shift -= 4) {
-    if (lane < DIGITS) { atomicStore(&bins[lane], 0u); }
-    workgroupBarrier();
-    let above = found.x;
-    for (var i = lane; i < chunks; i += WG) {
-      let key = bitcast<u32>(scores[base + i]) >> u32(shift);
-      if (key >> 4u == above) { atomicAdd(&bins[key & 15u], 1u); }
-    }
-    workgroupBarrier();
-    if (lane == 0u) {
-      var left = found.y;
-      var digit = 15u;
-      while (digit > 0u && atomicLoad(&bins[digit]) < left) { left -= atomicLoad(&bins[digit]); digit--; }
-      found = vec2u((above << 4u) | digit, left);
-    }
-    workgroupBarrier();
-  }
-  return found;
 }
 
 @compute @workgroup_size(WG)
@@ -63,7 +36,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let reused = isReused(head, lane);
   let length = table[T_HEADER + head];
   let chunks = select((length + reading.span - 1u) / reading.span, 0u, reused);
-  let want = min(reading.keep, chunks);
+  var open = vec2f(f32(chunks));                       // chunks that the turn's filter left, and those whose bounds were read
+  if (reading.left > 0u) {
+    open = vec2f(0.0);
+    for (var i = lane; i < chunks; i += WG) {
+      let out = isLeftOut(head, i);
+      open += vec2f(select(1.0, 0.0, out), select(1.0, 0.0, out && isLeftOut(head, i ^ 1u)));
+    }
+    open = vec2f(added(open.x, lane), added(open.y, lane));
+  }
+  let want = min(reading.keep, u32(open.x));
   let base = head * GROUP * 2u * reading.pairs;
   shareOut(head, chunks, length, lane);
   let limit = threshold(base, chunks, want, lane);
@@ -99,7 +81,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     selection[mine + S_SPAN] = reading.span;
     selection[mine + S_STRIDE] = reading.stride;
     selection[mine + S_VALID] = 1u;
-    selection[mine + S_SCORED] += chunks;
+    selection[mine + S_SCORED] += u32(open.y);
     selection[mine + S_CHOSEN] += 1u;
   }
   selection[mine + S_STEPS] += 1u;

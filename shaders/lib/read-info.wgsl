@@ -8,4 +8,5 @@ struct ReadInfo {
   tau: f32,            // the last selection is used again from this cosine of the queries on; above 1: never
   stride: u32,         // words of a head's part of the selection
   anchors: u32,        // word where the queries stand that chose
+  left: u32,           // words of a head's part, behind the chunks, that say which chunks a turn's filter left out; 0: there is none
 }

@@ -1,5 +1,5 @@
-// selection: what a layer reads of its pages, per kv head S_HEADER words and then the chosen chunks by rising index; behind the heads'
-// parts the queries that chose them, (H, D) f32, one word each. A chunk is `span` neighbours in the head's list of pages.
+// selection: what a layer reads of its pages, per kv head S_HEADER words, the chosen chunks by rising index, and a bit for every chunk that the
+// turn's filter left out, where there is one; behind the heads' parts the queries that chose them, (H, D) f32, one word each. A chunk is `span` neighbours in the head's list of pages.
 const S_SLOTS = 0u;    // slots that are read now
 const S_SPAN = 1u;     // slots of a chunk; the last one of a list may be short
 const S_STRIDE = 2u;   // words from one head's part to the next's

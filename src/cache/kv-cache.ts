@@ -17,6 +17,7 @@ import { RingSchedule, type RingState, type RingTurn } from "./ring-schedule";
 import type { PromptStaging, RowScores } from "./row-scores";
 import { SelectiveReader } from "./selective-reader";
 import { Tracker } from "./tracker";
+import { TurnFilter, type TurnSpan } from "./turn-filter";
 import type { CacheWatcher } from "./watcher";
 
 export type { DecodeBuffers, PromptStaging, RowScores };
@@ -46,6 +47,7 @@ export class KvCache {
   #layerPages: LayerPages | undefined;
   /** Which of what is held a token reads, where that is not all. */
   readonly reader: SelectiveReader | undefined;
+  readonly #turns: TurnFilter | undefined; // where what a turn reads is filtered
   #ringFill: { readonly ops: readonly ReturnType<typeof bindRingFill>[]; readonly params: GPUBuffer } | undefined;
   #promptIntake = { count: 0, firstPosition: 0, firstRow: 0, meanRows: 0, now: 0, judged: true };
   #promptRows = 0;
@@ -64,6 +66,8 @@ export class KvCache {
   ) {
     this.buffers = new CacheBuffers(gpu, plan, config, policy);
     this.reader = plan.reading && new SelectiveReader(gpu, this.buffers, plan.reading, decode.rotated, config.heads);
+    const { turn } = plan.reading ?? {};
+    this.#turns = this.reader && turn && new TurnFilter(gpu, this.buffers, this.reader, turn, decode);
     this.#ringScores = scoreRing?.(this.buffers, this.reader);
     const unjudged = plan.headroom.map(({ tokens }) => tokens);
     this.#schedule = new RingSchedule(plan.shape.layers, policy.sinks, policy.ring, unjudged);
@@ -86,6 +90,11 @@ export class KvCache {
     return this.#schedule.oldest(layer);
   }
 
+  /** Says which tokens of a turn's prompt are to come in one by one, if any, and how many may follow: before the first, and before a prompt that goes in by layers. */
+  beginTurn(span: TurnSpan): void {
+    this.#turns?.begin(span);
+  }
+
   /** Binds the compression of a prompt: before the first chunk of the first layer, and again where later layers see fewer of its tokens. */
   beginPrompt(staging: PromptStaging, scores?: RowScores): void {
     const { policy, plan, buffers } = this;
@@ -104,8 +113,9 @@ export class KvCache {
       wrap: 0,
       baseRow: 0,
       ...(chosen && { positionStart: chosen.positionStart }),
-      ...(scores ? { importance: scores } : {}),
+      ...(scores && !this.#turns ? { importance: scores } : {}),
     };
+    if (scores) this.#turns?.beginPrompt(scores, staging.tokens);
     this.#promptIntake = { count, firstPosition: tokens - newest - count, firstRow: sinks, meanRows: count + newest, now: tokens, judged: true };
     this.#promptRows = sinks + newest;
     this.#prompt = new Compressor(this.gpu, buffers, source, Math.max(1, count), policy.mode === "static" ? "stay" : "none", "staging", undefined, this.reader);
@@ -135,6 +145,7 @@ export class KvCache {
     prompt.recordMeans(recorder, layer);
     this.#layerPages?.record(recorder, layer);
     prompt.record(recorder, layer, this.#promptIntake.count);
+    this.#turns?.recordPrompt(recorder, layer);
   }
 
   /** After the last layer: gives the staging's companions back. */
@@ -188,13 +199,15 @@ export class KvCache {
     }
   }
 
-  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; two more where it chooses what to read, one where its queries are observed, what the ring receives is counted, or what slots in pages do. */
+  /** Attention of the token whose rotated query stands in the decode buffers: two dispatches; two more where it chooses what to read, one or two in the window of a turn that is filtered, one where its queries are observed, what the ring receives is counted, or what slots in pages do. */
   recordAttention(recorder: Recorder, layer: number): void {
     const ops = this.#attention[layer];
     if ((this.#tokens + layer) % OBSERVED === 0) this.#ringScores?.observe?.(recorder, layer);
-    this.reader?.recordSelection(recorder, layer);
-    ops?.attend.record(recorder);
-    ops?.merge.record(recorder);
+    if (!this.#turns?.record(recorder, layer, this.#tokens - 1)) {
+      this.reader?.recordSelection(recorder, layer);
+      ops?.attend.record(recorder);
+      ops?.merge.record(recorder);
+    }
     this.#ringScores?.attended?.(recorder, layer, this.#tokens - 1);
     this.#tracker?.record(recorder, layer, this.#tokens - 1);
     this.watcher?.attended(recorder, layer);
@@ -250,6 +263,7 @@ export class KvCache {
     this.#freePrompt();
     this.#ring?.dispose();
     this.#tracker?.dispose();
+    this.#turns?.dispose();
     this.reader?.dispose();
     this.buffers.dispose();
   }
@@ -269,6 +283,7 @@ export class KvCache {
   #bindPool(): void {
     this.#attention = this.#bindLayers();
     this.#tracker?.rebind();
+    this.#turns?.rebind();
     if (!this.#ring) return;
     this.#ring.dispose();
     this.#ring = undefined;

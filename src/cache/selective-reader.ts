@@ -7,10 +7,11 @@ import type { Op, Recorder } from "../gpu/recorder";
 import { bindChunkBounds } from "../kernels/chunk-bounds";
 import { bindChunkScores } from "../kernels/chunk-scores";
 import { bindSelectChunks } from "../kernels/select-chunks";
+import { bindTurnFilter } from "../kernels/turn-filter";
 import type { CacheBuffers } from "./cache-buffers";
 import type { ReadPlan } from "./read-plan";
 
-const INFO_WORDS = 8;
+const INFO_WORDS = 12;
 
 export class SelectiveReader {
   readonly bounds: GPUBuffer; // (L, boundsWords) u32
@@ -80,6 +81,23 @@ export class SelectiveReader {
     return { record: (recorder, layer) => ops[layer - plan.dense]?.record(recorder, pairs) };
   }
 
+  /** What leaves chunks of a layer that selects out for a turn. @param turn its uniform @param received (G, stride) f32 by layer */
+  bindFilter(turn: GPUBuffer, received: (layer: number) => BufferView): { record(recorder: Recorder, layer: number): void } {
+    const { gpu, plan, buffers } = this;
+    const ops = this.#chosen.map((_, index) =>
+      bindTurnFilter(gpu, buffers.plan.geometry, {
+        info: buffers.info,
+        reading: this.#info,
+        turn,
+        table: buffers.table(index + plan.dense),
+        received: received(index + plan.dense),
+        scores: this.#scores,
+        selection: this.#selection(index),
+      }),
+    );
+    return { record: (recorder, layer) => ops[layer - plan.dense]?.record(recorder) };
+  }
+
   /** Chooses what the token whose rotated queries stand in the decode buffers reads: two dispatches. */
   recordSelection(recorder: Recorder, layer: number): void {
     for (const op of this.#chosen[layer - this.plan.dense] ?? []) op.record(recorder);
@@ -101,8 +119,9 @@ export class SelectiveReader {
 }
 
 /** shaders/lib/read-info.wgsl. */
-function readInfo({ span, keep, pairs, channels, sparse, tau, stride, anchors }: ReadPlan): Uint32Array {
-  const words = new Uint32Array([span, keep, pairs, channels, sparse ? 1 : 0, 0, stride, anchors]);
+function readInfo({ span, keep, pairs, channels, sparse, tau, stride, anchors, left }: ReadPlan): Uint32Array {
+  const words = new Uint32Array(INFO_WORDS);
+  words.set([span, keep, pairs, channels, sparse ? 1 : 0, 0, stride, anchors, left]);
   new DataView(words.buffer).setFloat32(5 * 4, tau, true);
   return words;
 }

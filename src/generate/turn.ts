@@ -121,9 +121,10 @@ export async function* runTurn(runtime: Runtime, sequence: Sequence, turn: Turn,
 const PACED = 2;
 
 /** Takes the prompt in: into an empty cache what comes before `from` in one pass, compressed; the rest token by token. The first sample is under way afterwards. */
-async function takePrompt(runtime: Runtime, decoder: Decoder, sequence: Sequence, { ids, from }: Turn, options: RunOptions): Promise<void> {
+async function takePrompt(runtime: Runtime, decoder: Decoder, sequence: Sequence, { ids, from }: Turn, options: TurnOptions): Promise<void> {
   const { transformer } = runtime;
   const { cache } = sequence;
+  cache.beginTurn({ first: cache.tokens === 0 ? from : cache.tokens, end: ids.length, newTokens: options.maxTokens });
   if (cache.tokens === 0) {
     const prompt = ids.slice(0, from);
     const end = from === ids.length ? decoder.first() : { step: {}, record: () => {} };

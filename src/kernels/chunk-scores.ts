@@ -2,6 +2,7 @@
 
 import shader from "../../shaders/chunk-scores.wgsl?raw";
 import boundCodes from "../../shaders/lib/bound-codes.wgsl?raw";
+import leftOut from "../../shaders/lib/left-out.wgsl?raw";
 import readInfo from "../../shaders/lib/read-info.wgsl?raw";
 import reusedLib from "../../shaders/lib/reused.wgsl?raw";
 import selectionLib from "../../shaders/lib/selection.wgsl?raw";
@@ -25,7 +26,7 @@ export function bindChunkScores(gpu: Gpu, geometry: CacheGeometry, args: ChunkSc
   const workgroup = 64;
   const spec = {
     name: "chunk-scores",
-    code: [selectionLib, readInfo, reusedLib, boundCodes, shader],
+    code: [selectionLib, readInfo, reusedLib, leftOut, boundCodes, shader],
     bindings: ["uniform", "uniform", "read", "read", "read", "read", "write"] as const,
     workgroup,
   };

@@ -1,6 +1,8 @@
 // select-chunks: which chunks each kv head reads, from their scores.
 
 import lanesLib from "../../shaders/lib/lanes.wgsl?raw";
+import leftOut from "../../shaders/lib/left-out.wgsl?raw";
+import nthLargest from "../../shaders/lib/nth-largest.wgsl?raw";
 import readInfo from "../../shaders/lib/read-info.wgsl?raw";
 import reusedLib from "../../shaders/lib/reused.wgsl?raw";
 import selectionLib from "../../shaders/lib/selection.wgsl?raw";
@@ -22,7 +24,7 @@ export interface SelectChunksArgs {
 export function bindSelectChunks(gpu: Gpu, geometry: CacheGeometry, args: SelectChunksArgs): Op {
   const spec = {
     name: "select-chunks",
-    code: [selectionLib, readInfo, reusedLib, shader, lanesLib],
+    code: [selectionLib, readInfo, reusedLib, leftOut, nthLargest, shader, lanesLib],
     bindings: ["uniform", "uniform", "read", "read", "write", "write"] as const,
     workgroup: 64,
   };

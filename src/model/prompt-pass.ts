@@ -84,7 +84,8 @@ export class PromptPass {
         chooser?.finish(recorder);
         for (const { cache, scorer } of this.#scored) {
           scorer?.finish(recorder);
-          if (scorer) recorder.copy(scorer.queryEnergy, 0, cache.buffers.statistics, energyOffset(config, layer), scorer.queryEnergy.size);
+          if (scorer && cache.policy.score)
+            recorder.copy(scorer.queryEnergy, 0, cache.buffers.statistics, energyOffset(config, layer), scorer.queryEnergy.size);
           cache.recordPrompt(recorder, layer);
         }
       }

@@ -7,7 +7,7 @@ import { copyCache } from "../cache/cache-snapshot";
 import { KvCache, type RowScores } from "../cache/kv-cache";
 import { fullBytesPerToken } from "../cache/page-layout";
 import { type PromptBuffers, PromptScorer } from "../cache/prompt-scorer";
-import { sparseAttention } from "../cache/read-plan";
+import { rocketCapacity, sparseAttention } from "../cache/read-plan";
 import { RingScorer } from "../cache/ring-scorer";
 import type { SelectiveReader } from "../cache/selective-reader";
 import { energyOffset, receivedOffset, statisticsBytesPerLayer } from "../cache/statistics";
@@ -24,9 +24,8 @@ import type { Calibration } from "../policy/calibration";
 import { bad } from "../policy/checks";
 import { budgetBytes, needsBudget, type Policy, resolvePolicy } from "../policy/policy";
 import { type Propagation, propagationLayer, RETAINED } from "../policy/propagation";
-import { rocketCapacity } from "../policy/reading";
 import { checkWindow } from "../policy/reevaluation";
-import { scorerByName } from "../policy/scorers";
+import { DEFAULTS, scorerByName } from "../policy/scorers";
 import type { ScoreOptions } from "../policy/scorers/scorer";
 import type { PromptTarget } from "./prefill";
 import type { Transformer } from "./transformer";
@@ -107,7 +106,7 @@ export class Sequence {
     return {
       cache: this.cache,
       replay: this.needsReplay,
-      ...(this.policy.score ? { score: (buffers) => this.#scorePrompt(buffers) } : {}),
+      ...(this.#promptScore && { score: (buffers) => this.#scorePrompt(buffers) }),
     };
   }
 
@@ -160,15 +159,22 @@ export class Sequence {
     return new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, policy.score ? (buffers, reader) => this.#scoreRing(buffers, reader) : undefined);
   }
 
+  /** What judges a prompt's slots: the policy's score, or where nothing is dropped the one that filters what the first turn reads. */
+  get #promptScore(): ScoreOptions | undefined {
+    const { turn } = this.cache.plan.reading ?? {};
+    const filter = turn && ({ ...DEFAULTS, kind: "snapkv", window: turn.window, pool: 1, poolKind: "max", sinks: this.policy.sinks } as const); // turn-filter pools
+    return this.policy.score ?? filter;
+  }
+
   #scorePrompt(buffers: Omit<PromptBuffers, "owner" | "momentsTarget">): PromptScorer {
     const { gpu, config } = this.transformer;
-    const options = this.#requireScore();
+    const options = this.#promptScore ?? this.#requireScore();
     this.#promptScorer = new PromptScorer(gpu, config, scorerByName(options.kind), options, {
       ...buffers,
       owner: this.cache.plan.owner,
-      normalise: this.#normalises(),
+      normalise: this.policy.score !== undefined && this.#normalises(),
       preference: this.policy.budget.preference,
-      momentsTarget: this.cache.buffers.statistics,
+      ...(this.policy.score && { momentsTarget: this.cache.buffers.statistics }),
       ...this.#calibrated(),
     });
     return this.#promptScorer;

@@ -111,7 +111,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     schedule,
     ...(spec.reevaluate && { reevaluate: resolveReevaluation(spec.reevaluate, score) }),
     ...(spec.propagate !== undefined && { propagate: resolvePropagation(spec.propagate, { ...(score && { score }), budget, markers }) }),
-    read: resolveReading(spec.read, formats, sinks + ring + 1, spec.reevaluate),
+    read: resolveReading(spec.read, formats, sinks + ring + 1, spec),
     ring,
     sinks,
     pinned: resolvePinned(spec),

@@ -199,12 +199,11 @@ export const PRESETS = {
       read: { kind: "rocket" },
     },
   },
-  // The paper filters each turn's history by the turn's own window; here the second stage looks at all of it.
   "rocketkv-mt": {
     title: "RocketKV-MT",
-    sentence: "RocketKV for several turns: nothing is dropped, and little of it read.",
+    sentence: "RocketKV for several turns: each reads what the end of its prompt looks at, and a sketch of that; nothing is dropped.",
     source: "Behnam et al. 2025",
-    spec: { ...uniform("k16v16"), read: { kind: "rocket" } },
+    spec: { ...uniform("k16v16"), read: { kind: "rocket", turn: {} } },
   },
   // Layers above the middle hold a fifth of the prompt at most, however large the budget. Paper: 15 of 32 layers; rates by layer are the same here.
   fastkv: {

@@ -10,29 +10,30 @@ export type ReadRule =
   /** Quest (methods 2.14): chunks of neighbours by the bounds of their keys; the first `dense` layers read everything. */
   | { readonly kind: "quest"; readonly tokens: number; readonly chunk: number; readonly dense: number; readonly reselect?: number }
   /** RocketKV's second stage (methods 2.8): chunk and channels follow from how many slots are held per token that is read. */
-  | { readonly kind: "rocket"; readonly tokens: number; readonly dense: number; readonly reselect?: number };
+  | { readonly kind: "rocket"; readonly tokens: number; readonly dense: number; readonly reselect?: number; readonly turn?: TurnRule };
+
+/** RocketKV-MT (methods 2.8): what an answer may read is first filtered by SnapKV's scores of its turn's last `window` tokens, the largest of `pool` neighbours. */
+export interface TurnRule {
+  readonly window: number;
+  readonly pool: number;
+}
 
 /** Quest's page, its layers without selection, and the tokens a step that the milestone asks for. */
 const QUEST = { tokens: 256, chunk: 16, dense: 2 } as const;
 const ROCKET = { tokens: 256, dense: 0 } as const;
-
-/**
- * RocketKV's split: tokens that its first stage leaves of a prompt of S and M new ones, C1 = S / c^rho of all, with c = max(1, S / t) and
- * rho = min(.2 + .06 log2 c, .8), and no fewer than min(2 M, S). Source: methods 2.8.
- * @returns tokens held at the request's end, the new ones among them
- */
-export function rocketCapacity(tokens: number, promptTokens: number, newTokens: number): number {
-  const c = Math.max(1, promptTokens / tokens);
-  const rho = Math.min(0.2 + 0.06 * Math.log2(c), 0.8);
-  return Math.max(Math.floor(promptTokens / c ** rho), Math.min(2 * newTokens, promptTokens));
-}
+const TURN = { window: 32, pool: 63 } as const;
 
 /**
  * @param formats of the policy: chunks are taken from one list of pages a head, whose keys can be decoded by themselves
  * @param smallest number of tokens: sinks and ring, and one more
  * Throws BAD_OPTION.
  */
-export function resolveReading(spec: PolicySpec["read"], formats: readonly Format[], smallest: number, reevaluates: PolicySpec["reevaluate"]): ReadRule {
+export function resolveReading(
+  spec: PolicySpec["read"],
+  formats: readonly Format[],
+  smallest: number,
+  { reevaluate: reevaluates, precision }: Pick<PolicySpec, "reevaluate" | "precision">,
+): ReadRule {
   if (spec === undefined || spec?.kind === "all") return { kind: "all" };
   if (spec?.kind !== "quest" && spec?.kind !== "rocket") throw bad("read.kind", spec?.kind, "all, quest, rocket");
   const names = formats.map(({ name }) => name).join(",");
@@ -43,6 +44,16 @@ export function resolveReading(spec: PolicySpec["read"], formats: readonly Forma
   const reselect = spec.reselect === undefined ? {} : { reselect: within("read.reselect", spec.reselect, -1, 1) };
   const tokens = whole("read.tokens", spec.tokens ?? defaults.tokens, smallest, 1 << 20);
   const dense = whole("read.dense", spec.dense ?? defaults.dense, 0, 1 << 10);
-  if (spec.kind === "rocket") return { kind: "rocket", tokens, dense, ...reselect };
+  if (spec.kind === "rocket")
+    return { kind: "rocket", tokens, dense, ...reselect, ...(spec.turn !== undefined && { turn: resolveTurn(spec.turn, precision) }) };
+  if (spec.turn !== undefined) throw bad("read.turn", spec.turn, "nothing together with read quest, which has no filter");
   return { kind: "quest", tokens, dense, chunk: whole("read.chunk", spec.chunk ?? QUEST.chunk, 1, 256), ...reselect };
+}
+
+function resolveTurn(turn: NonNullable<PolicySpec["read"]>["turn"], precision: PolicySpec["precision"]): TurnRule {
+  if (typeof turn !== "object" || turn === null) throw bad("read.turn", turn, "{ window: 32, pool: 63 }");
+  if (precision.kind !== "uniform") throw bad("read.turn", precision.kind, "precision uniform, as what a turn leaves out must be there for the next");
+  const pool = whole("read.turn.pool", turn.pool ?? TURN.pool, 1, 255);
+  if (pool % 2 === 0) throw bad("read.turn.pool", pool, "an odd number");
+  return { window: whole("read.turn.window", turn.window ?? TURN.window, 1, 4096), pool };
 }

@@ -30,4 +30,9 @@ export interface ReadSpec {
   readonly dense?: number;
   /** Chosen anew only where the mean cosine of a group's queries with those that chose is below it (FreeKV), -1 to 1; default: for every token. */
   readonly reselect?: number;
+  /**
+   * "rocket" with uniform precision (RocketKV-MT): a turn's answer chooses among those chunks alone that the last `window` tokens (default 32) of what came before it look
+   * at, over `pool` neighbours (default 63); nothing is lost for later turns. Tokens of a later turn's prompt read everything, as the paper's prefill does.
+   */
+  readonly turn?: { readonly window?: number; readonly pool?: number };
 }

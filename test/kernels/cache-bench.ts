@@ -112,7 +112,8 @@ export class CacheBench {
     const staging = gpu.createBuffer("Bench.staging", 2 * planeWords * 4, "staging");
     const scores = gpu.createBuffer("Bench.scores", G * tokens * 4, "staging");
     const energy = this.#energy();
-    const rowScores = this.policy.mode === "static" ? undefined : { scores: () => scores, stride: tokens, queryEnergy: () => energy };
+    const scored = this.policy.mode !== "static" || cache.plan.reading?.turn !== undefined;
+    const rowScores = !scored ? undefined : { scores: () => scores, stride: tokens, queryEnergy: () => energy };
     cache.beginPrompt({ rows: staging, capacity, planeWords, tokens }, rowScores);
     await gpu.kernels.ready();
     for (let layer = 0; layer < truth.length; layer++) {

@@ -18,20 +18,24 @@ export interface Selected {
   readonly read: number;
   readonly scored: number;
   readonly chosen: number;
+  /** By the turn's filter. */
+  readonly leftOut: readonly number[];
 }
 
 /** By layer that selects, and kv head. */
 export async function readSelections(gpu: Gpu, { reader, plan }: KvCache): Promise<Selected[][]> {
   if (!reader) throw new Error("This cache reads everything.");
   const words = new Uint32Array(await gpu.read(reader.selections));
-  const { selectionWords, stride, dense } = reader.plan;
+  const { selectionWords, stride, dense, keep, left } = reader.plan;
   return Array.from({ length: plan.shape.layers - dense }, (_, layer) =>
     Array.from({ length: plan.shape.kvHeads }, (_, head) => {
       const at = layer * selectionWords + head * stride;
       const [count = 0, span = 1, , valid, steps = 0, read = 0, scored = 0, chosen = 0] = words.subarray(at, at + SELECTION_HEADER);
       const chunks = Array.from(words.subarray(at + SELECTION_HEADER, at + SELECTION_HEADER + Math.ceil(count / Math.max(1, span))));
       const slots = Array.from({ length: count }, (_, s) => (chunks[Math.floor(s / span)] ?? Number.NaN) * span + (s % span));
-      return { slots, chunks, valid: valid === 1, steps, read, scored, chosen };
+      const bits = words.subarray(at + SELECTION_HEADER + keep, at + SELECTION_HEADER + keep + left);
+      const leftOut = Array.from({ length: 32 * left }, (_, chunk) => chunk).filter((chunk) => ((bits[chunk >> 5] ?? 0) >>> (chunk & 31)) & 1);
+      return { slots, chunks, valid: valid === 1, steps, read, scored, chosen, leftOut };
     }),
   );
 }
@@ -76,8 +80,13 @@ export async function readQueries(bench: CacheBench, head: number): Promise<Floa
   return Array.from({ length: group }, (_, h) => Float64Array.from(all.subarray((head * group + h) * D, (head * group + h + 1) * D)));
 }
 
-/** What f64 reads of a list: shares of its chunks, and the chunks chosen. */
-export function chooseByHand(bench: CacheBench, slots: readonly StoredSlot[], queries: readonly Float64Array[]): { shares: number[]; chunks: number[] } {
+/** What f64 reads of a list: shares of its chunks, and the chunks chosen, none of those left out. */
+export function chooseByHand(
+  bench: CacheBench,
+  slots: readonly StoredSlot[],
+  queries: readonly Float64Array[],
+  leftOut: readonly number[] = [],
+): { shares: number[]; chunks: number[] } {
   const plan = bench.cache.reader?.plan;
   if (!plan) throw new Error("This cache reads everything.");
   const exact = boundsOf(
@@ -86,8 +95,9 @@ export function chooseByHand(bench: CacheBench, slots: readonly StoredSlot[], qu
   );
   const bounds = plan.sparse ? exact : exact.map(inEightBits);
   const logits = plan.sparse ? sparseLogits(queries, bounds, plan.channels) : queries.map((q) => bounds.map((chunk) => questLogit(q, chunk)));
-  const shares = sharesOf(logits, chunkSizes(slots.length, plan.span));
-  return { shares, chunks: largest(shares, plan.keep) };
+  const open = logits.map((row) => row.map((logit, chunk) => (leftOut.includes(chunk) ? -1e30 : logit)));
+  const shares = sharesOf(open, chunkSizes(slots.length, plan.span)).map((share, chunk) => (leftOut.includes(chunk) ? -1 : share));
+  return { shares, chunks: largest(shares, Math.min(plan.keep, shares.length - leftOut.length)) };
 }
 
 /** The chosen chunks are those of the largest shares; two that differ by less than the rounding of bounds to f16 moves shares may change places. */

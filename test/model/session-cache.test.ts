@@ -29,6 +29,7 @@ const CACHES: readonly CacheOptions[] = [
   { policy: { precision: { kind: "tiers" }, schedule: { kind: "budget" }, ring: 5 }, budget },
   { policy: { precision: { kind: "evict-only" }, score: { kind: "knorm" }, budget: { kind: "global" }, schedule: { kind: "every", tokens: 20 } }, budget },
   { policy: { precision: { kind: "evict-only" }, score: { kind: "tova" }, markers: { count: 4 } }, budget },
+  { policy: { precision: { kind: "uniform", format: "k16v16" }, read: { kind: "rocket", tokens: 40, turn: {} } } },
 ];
 
 let gpu: Gpu;

@@ -81,6 +81,19 @@ export function largest(shares: readonly number[], k: number): number[] {
     .sort((a, b) => a - b);
 }
 
+/**
+ * Chunks of slots 0 to slots - 1 that a turn's filter leaves out: all whole ones but the `keep` whose best slot, or best neighbour of one within (pool - 1) / 2,
+ * received most; of equals the earlier stay. Source: methods 2.8 (MT), 2.4.
+ */
+export function leftOutBy(received: readonly number[], { slots, span, pool, keep }: { slots: number; span: number; pool: number; keep: number }): number[] {
+  const reach = (pool - 1) / 2;
+  const best = Array.from({ length: Math.floor(slots / span) }, (_, chunk) =>
+    Math.max(...received.slice(Math.max(0, chunk * span - reach), Math.min(slots, (chunk + 1) * span + reach))),
+  );
+  const stays = new Set(largest(best, keep));
+  return best.flatMap((_, chunk) => (stays.has(chunk) ? [] : chunk));
+}
+
 /** Tokens of each chunk of a list. */
 export function chunkSizes(length: number, span: number): number[] {
   return Array.from({ length: Math.ceil(length / span) }, (_, i) => Math.min(span, length - i * span));

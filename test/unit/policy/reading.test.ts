@@ -2,12 +2,11 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { planReading, readBytes, sparseAttention } from "../../../src/cache/read-plan";
+import { planReading, readBytes, rocketCapacity, sparseAttention, turnCapacity } from "../../../src/cache/read-plan";
 import type { PolicySpec } from "../../../src/engine-types";
 import { resolvePolicy } from "../../../src/policy/policy";
-import { rocketCapacity } from "../../../src/policy/reading";
 import { dot } from "../../reference/codec";
-import { boundScale, boundsOf, channelsOf, largest, meanCosine, questLogit, roundBound, sharesOf, sparseLogits } from "../../reference/reading";
+import { boundScale, boundsOf, channelsOf, largest, leftOutBy, meanCosine, questLogit, roundBound, sharesOf, sparseLogits } from "../../reference/reading";
 
 describe("by hand", () => {
   // Four keys of four channels, two a chunk.
@@ -82,6 +81,20 @@ describe("by hand", () => {
     expect(boundScale({ least: Float64Array.of(0), most: Float64Array.of(0) })).toBe(2 ** -14);
   });
 
+  test("a turn's filter: chunks of two, one neighbour to either side, two stay", () => {
+    // Best of slots 0-2, 1-4 and 3-6: 5, 5, 3; slot 6 is half a chunk, which always stays. Of chunks alike the earlier.
+    const received = [0, 0, 5, 1, 3, 2, 1, 9];
+    expect(leftOutBy(received, { slots: 7, span: 2, pool: 3, keep: 2 })).toEqual([2]);
+    expect(leftOutBy(received, { slots: 7, span: 2, pool: 3, keep: 1 })).toEqual([1, 2]);
+    expect(leftOutBy(received, { slots: 1, span: 2, pool: 3, keep: 0 })).toEqual([]);
+  });
+
+  test("a turn's tokens: those of the paper's split that new ones and the newest do not take", () => {
+    expect(turnCapacity(256, 2048, 64, 52)).toBe(929 - 64 - 52);
+    expect(turnCapacity(256, 2048, 2000, 52)).toBe(2048 - 1024 - 52); // C1 is all, new tokens at most half of it
+    expect(turnCapacity(256, 100, 64, 52)).toBe(0); // 100 - 50 - 52
+  });
+
   test("cosines of a group: parallel and at right angles, on average a half", () => {
     const now = [
       [2, 0],
@@ -115,6 +128,12 @@ describe("sizes", () => {
     expect(planReading({ kind: "quest", tokens: 21, chunk: 16, dense: 0 }, shape, 2048, 2048, 20)?.keep).toBe(3);
   });
 
+  test("a turn's filter: a bit for every chunk, a number for every position; the second stage is that of what stays", () => {
+    const plan = planReading({ kind: "rocket", tokens: 256, dense: 0, turn: { window: 32, pool: 63 } }, shape, 2000, 929, 20, 2048);
+    expect(plan).toMatchObject({ span: 2, pairs: 500, left: 32, stride: 8 + (plan?.keep ?? 0) + 32, receivedWords: 3 * 2048 });
+    expect(readBytes(plan, 30)).toBe(30 * 4 * ((plan?.boundsWords ?? 0) + (plan?.selectionWords ?? 0) + 3 * 2048));
+  });
+
   test("nothing where everything is read", () => {
     expect(planReading({ kind: "all" }, shape, 2048, 2048, 20)).toBeUndefined();
     expect(planReading({ kind: "quest", tokens: 256, chunk: 16, dense: 30 }, shape, 2048, 2048, 20)).toBeUndefined();
@@ -131,6 +150,11 @@ const refused: [string, PolicySpec, string][] = [
   ["fewer tokens than sinks and ring", { precision: uniform, read: { kind: "quest", tokens: 20 } }, "read.tokens"],
   ["an empty chunk", { precision: uniform, read: { kind: "quest", chunk: 0 } }, "read.chunk"],
   ["no whole number of layers", { precision: uniform, read: { kind: "quest", dense: 0.5 } }, "read.dense"],
+  ["a turn's filter where slots are dropped", { precision: { kind: "evict-only" }, read: { kind: "rocket", turn: {} } }, "read.turn"],
+  ["a turn's filter of pages", { precision: uniform, read: { kind: "quest", turn: {} } }, "read.turn"],
+  ["a turn's filter that is none", { precision: uniform, read: { kind: "rocket", turn: 32 as never } }, "read.turn"],
+  ["an empty window", { precision: uniform, read: { kind: "rocket", turn: { window: 0 } } }, "read.turn.window"],
+  ["an even pool", { precision: uniform, read: { kind: "rocket", turn: { pool: 62 } } }, "read.turn.pool"],
   ["a cosine above 1", { precision: uniform, read: { kind: "quest", reselect: 1.5 } }, "read.reselect"],
 ];
 
@@ -141,4 +165,5 @@ test.each(refused)("refused: %s", (_, policy, field) => {
 test("defaults: everything is read; quest as in the paper", () => {
   expect(resolvePolicy("full").read).toEqual({ kind: "all" });
   expect(resolvePolicy("quest").read).toEqual({ kind: "quest", tokens: 256, chunk: 16, dense: 2 });
+  expect(resolvePolicy("rocketkv-mt").read).toEqual({ kind: "rocket", tokens: 256, dense: 0, turn: { window: 32, pool: 63 } });
 });
