@@ -29,7 +29,8 @@ export interface BenchModel {
 /** Positions prepared for, as the engine does by default. */
 const CONTEXT = 8192;
 
-export async function openBenchModel(name: string, say: (line: string) => void): Promise<BenchModel> {
+/** @param least positions to prepare for, were they more than the model knows of */
+export async function openBenchModel(name: string, say: (line: string) => void, least = 0): Promise<BenchModel> {
   const path = await fetchModel(name, { say });
   const gpu = await openGpu({ gpu: await nodeGpu() });
   const started = performance.now();
@@ -37,7 +38,7 @@ export async function openBenchModel(name: string, say: (line: string) => void):
   try {
     const sha256 = findModel(name)?.sha256;
     const model = await loadModel(gpu, source, { verify: true, ...(sha256 === undefined ? {} : { sha256 }) });
-    const transformer = new Transformer(gpu, model.config, model.weights, Math.min(CONTEXT, model.config.context));
+    const transformer = new Transformer(gpu, model.config, model.weights, Math.max(least, Math.min(CONTEXT, model.config.context)));
     const calibration = await findCalibration(sha256 ?? "", readBundled);
     if (calibration) transformer.codec = { calibration, bases: createBases(gpu, calibration) };
     await warmUp(transformer);

@@ -23,6 +23,7 @@ Without a section all of them run, which takes long without a GPU. Figures of se
   --documents N   documents: the first N instead of 30
   --context NAME  drift: this context only, may be repeated
   --more          drift: lacuna with one pass and with two, at three budgets, too
+                  speed: fastkv's prompts and what reads little of the cache against the ordinary, in turns, too
   --fresh         drift: measure again what bench.json has already
   --runs N        speed, page: repetitions (default 3)
   --print         run nothing, print bench.json

@@ -12,6 +12,7 @@ import { prefill } from "../../src/model/prefill";
 import { Sequence } from "../../src/model/sequence";
 import { type BenchModel, openBenchModel } from "./bench-model";
 import { type Candidate, cacheOptions, candidateName } from "./candidate";
+import { describePair, measurePairs, PAIR_CONTEXT, type PairRow } from "./pairs";
 import { defineSection, mean, median, table, target } from "./section";
 
 interface Spread {
@@ -53,6 +54,7 @@ interface SpeedFigures {
   readonly models: readonly ModelFacts[];
   readonly rows: readonly SpeedRow[];
   readonly costs: readonly TokenCost[];
+  readonly pairs?: readonly PairRow[];
 }
 
 interface GoldenTexts {
@@ -78,11 +80,11 @@ interface Step {
 export const speed = defineSection<SpeedFigures>({
   name: "speed",
   title: "tokens a second, and what a decoded token costs the host",
-  async run({ models, runs, say, keep, previous }) {
+  async run({ models, runs, more, say, keep, previous }) {
     let figures: SpeedFigures = previous ?? { models: [], rows: [], costs: [] };
     for (const { name, golden } of MODELS.filter(({ name: known }) => models.length === 0 || models.includes(known))) {
       const { texts } = JSON.parse(readFileSync(join(root, "test/golden", golden), "utf8")) as GoldenTexts;
-      const model = await openBenchModel(name, say);
+      const model = await openBenchModel(name, say, more ? PAIR_CONTEXT : 0);
       try {
         const found = await measureModel(model, texts, runs, say);
         const others = <Row extends { readonly model: string }>(rows: readonly Row[]): Row[] => rows.filter((row) => row.model !== name);
@@ -90,7 +92,11 @@ export const speed = defineSection<SpeedFigures>({
           models: [...others(figures.models), found.facts],
           rows: [...others(figures.rows), ...found.rows],
           costs: [...others(figures.costs), ...found.costs],
+          pairs: figures.pairs ?? [],
         };
+        keep(figures, model.gpu.description);
+        if (!more) continue;
+        figures = { ...figures, pairs: [...others(figures.pairs ?? []), ...(await measurePairs(model, texts[1]?.ids ?? [], runs, say))] };
         keep(figures, model.gpu.description);
       } finally {
         model.dispose();
@@ -194,7 +200,7 @@ function spread(values: readonly number[]): Spread {
   return { least: Math.min(...values), median: median(values), most: Math.max(...values) };
 }
 
-function describeSpeed({ models, rows, costs }: SpeedFigures): string {
+function describeSpeed({ models, rows, costs, pairs = [] }: SpeedFigures): string {
   const number = ({ least, median: middle, most }: Spread): string[] => [middle, least, most].map((value) => value.toFixed(value < 10 ? 2 : 0));
   const speeds = rows.map((row) => {
     const weights = models.find(({ model }) => model === row.model)?.weightBytes ?? Number.NaN;
@@ -218,6 +224,9 @@ function describeSpeed({ models, rows, costs }: SpeedFigures): string {
     table(["tokens/s: median, least, most", "tokens", "prompt", "least", "most", "decode", "least", "most", "GB/s of weights"], speeds),
     "",
     table(["a decoded token", "dispatches, all of them, over layers: least", "mean", "most", "submits", "objects created"], counts),
+    ...(pairs.length > 0
+      ? ["", table(["times as fast, in turns within one run", "prompt", "median", "least", "most", "read"], pairs.map(describePair)), ""]
+      : []),
     ...models.map(
       ({ model, adapter, loadMs, verified }) =>
         `  ${model}: ${verified} equal PyTorch's; loading and compiling took ${(loadMs / 1000).toFixed(1)} s, apart from the above. ${adapter}`,
