@@ -50,7 +50,7 @@ export interface Session {
    * leaves the tokens that were in, an answer the tokens that were told. (From a worker, tokens that it made before it heard of the end count as told.)
    */
   send(request: SendRequest): AsyncIterable<GenerateEvent>;
-  /** A second session that goes on from here by itself: a copy of the cache, made on the GPU. Throws BUSY, OUT_OF_MEMORY. */
+  /** A second session that goes on from here by itself: a copy of the cache, made on the GPU. Throws BUSY, OUT_OF_MEMORY, and STORAGE where its cold tier cannot have a file. */
   fork(): Promise<Session>;
   /** A copy of the cache to go back to. Throws BUSY, OUT_OF_MEMORY. */
   snapshot(): Promise<SessionMark>;

@@ -1,7 +1,7 @@
 // cold: the cold tier on the bundled model: every slot is in one place, what comes back is what was kept, limits hold while 4,096 tokens are decoded, and
 // what goes wrong (no room, late reads, a cache that is gone or put back) changes no token that it should not.
 
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { copyCache } from "../../src/cache/cache-snapshot";
 import { fullBytesPerToken } from "../../src/cache/page-layout";
 import type { ColdTier } from "../../src/cold/cold-tier";
@@ -18,6 +18,7 @@ import { fileSource } from "../../src/node/file-source";
 import { checkPages, readWords, ringStartOf, slotFormats } from "../kernels/cache-checks";
 import { testGpu } from "../kernels/gpu";
 import { seeded } from "../reference/scoring-case";
+import { type FakeOpfs, stubOpfs } from "../unit/load/fake-opfs";
 import { TINY } from "./tiny-engine";
 
 const DECODED = 4096;
@@ -34,6 +35,18 @@ beforeAll(async () => {
   transformer = new Transformer(gpu, config, weights, PROMPT + DECODED);
 });
 afterAll(() => gpu?.dispose());
+
+let opfs: FakeOpfs;
+beforeEach(() => {
+  opfs = stubOpfs();
+});
+afterEach(() => {
+  expect(opfs.files.size).toBe(0); // every tier took its file with it
+  vi.unstubAllGlobals();
+});
+
+/** Where a tier keeps values. */
+const STORES = ["memory", "opfs"] as const;
 
 interface Run {
   readonly sequence: Sequence;
@@ -119,6 +132,7 @@ async function checkAll({ sequence, cold }: Run) {
   expect(counts).toEqual(found);
   expect(counts.hot + counts.cold + counts.gone).toBe(cache.tokens * pages.length * (pages[0]?.length ?? 0));
   expect(cold.store.bytes).toBeLessThanOrEqual(cold.store.maxBytes);
+  expect(cold.store.fileBytes > 0).toBe(cold.settings.store === "opfs");
   return counts;
 }
 
@@ -137,9 +151,9 @@ describe("every slot is in one place", () => {
     run.end();
   });
 
-  test("under a limit that holds a part, lowered on the way; a limit below a block is refused", async () => {
+  test.for(STORES)("under a limit that holds a part, lowered on the way; a limit below a block is refused: in %s", async (store) => {
     const one = coldBlockBytes(shape());
-    const run = await start({ maxBytes: 12 * one });
+    const run = await start({ maxBytes: 12 * one, store });
     await run.feed(60);
     expect((await checkAll(run)).gone).toBeGreaterThan(0);
     expect(() => run.cold.limit(one - 1)).toThrow(expect.objectContaining({ code: "BAD_OPTION" }));
@@ -161,14 +175,16 @@ describe("every slot is in one place", () => {
     run.end();
   });
 
-  test("after tokens were taken back, after a restored moment, and in a fork", async () => {
-    const run = await start({ maxBytes: 1e7 });
+  test.for(STORES)("after tokens were taken back, after a restored moment, and in a fork: in %s", async (store) => {
+    const run = await start({ maxBytes: 1e7, store });
     await run.feed(50);
     const { cache } = run.sequence;
     cache.rewind(cache.tokens - 3);
     await run.feed(9);
     await checkAll(run);
     const fork = run.sequence.fork();
+    await fork.cold?.ready();
+    expect(opfs.files.size).toBe(store === "opfs" ? 2 : 0);
     const state = cache.state;
     const other = new Sequence(transformer, { policy: POLICY, budget: { ratio: 0.2 }, cold: { maxBytes: 1e7 } }, 600, PROMPT);
     copyCache(gpu, cache, other.cache);
@@ -250,10 +266,34 @@ describe("bad input and bad luck", () => {
   });
 });
 
-test("the same tokens, fed in the same way, bring the same back", async () => {
+describe("a file that fails", () => {
+  test.for(["read", "write"] as const)("to %s in mid-conversation costs recalls, never a token, and is told", async (what) => {
+    const run = await start({ maxBytes: 1e7, store: "opfs" });
+    await run.feed(40);
+    const before = run.cold.store.fileBytes;
+    opfs.fault[what] = new DOMException("the disk is gone", "NotReadableError");
+    await run.feed(60);
+    await run.cold.settle();
+    opfs.fault = {};
+    expect(run.cold.store.fileFailure).toContain("the disk is gone");
+    const { gone } = await checkAll(run);
+    expect(gone > 0).toBe(what === "read"); // what could not be read; what could not be written is in memory
+    expect(run.cold.store.fileBytes).toBeLessThanOrEqual(before);
+    await run.feed(20);
+    await checkAll(run);
+    run.end();
+  });
+
+  test("to open is told before anything goes in", async () => {
+    opfs.fault.open = new DOMException("not here", "SecurityError");
+    await expect(start({ maxBytes: 1e7, store: "opfs" })).rejects.toMatchObject({ code: "STORAGE", message: expect.stringContaining("keep it in memory") });
+  });
+});
+
+test("the same tokens, fed in the same way, bring the same back, from memory and from a file", async () => {
   const traces = [];
-  for (let n = 0; n < 2; n++) {
-    const run = await start({ maxBytes: 1e7 });
+  for (const store of ["memory", "memory", "opfs"] as const) {
+    const run = await start({ maxBytes: 1e7, store });
     const trace = [];
     for (let i = 0; i < 30; i++) {
       await run.feed(2);
@@ -262,7 +302,7 @@ test("the same tokens, fed in the same way, bring the same back", async () => {
     traces.push(trace);
     run.end();
   }
-  expect(traces[1]).toEqual(traces[0]);
+  expect(traces.slice(1)).toEqual([traces[0], traces[0]]);
   expect(new Set(traces[0]).size).toBeGreaterThan(3);
 });
 
