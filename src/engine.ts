@@ -22,7 +22,7 @@ import type {
 } from "./engine-types";
 import { EngineError, isEngineError, throwIfAborted } from "./errors";
 import { generate } from "./generate/generate";
-import { encodePrompt, type Runtime } from "./generate/runtime";
+import { createRuntime, encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
 import { type CacheScore, checkCaches, type ScoreManyRequest, scoreMany } from "./generate/score-many";
 import { type LocalSession, openSession } from "./generate/session";
@@ -34,9 +34,7 @@ import { type LoadedModel, loadModel } from "./load/load-model";
 import { sweepScratchFiles } from "./load/scratch-file";
 import { Transformer } from "./model/transformer";
 import type { Calibration } from "./policy/calibration";
-import { ChatTemplate } from "./text/chat-template";
 import { detokenize } from "./text/text-stream";
-import { Tokenizer } from "./text/tokenizer";
 
 /** What differs between a page and Node. */
 export interface Environment {
@@ -81,7 +79,7 @@ export async function load(request: LoadRequest, environment: Environment = {}):
     });
     const transformer = new Transformer(gpu, model.config, model.weights, Math.min(request.context ?? DEFAULT_CONTEXT, model.config.context));
     await gpu.idle(); // weights that did not arrive are told here
-    const runtime = createRuntime(model, transformer);
+    const runtime = createRuntime(transformer, model.tokenizer);
     const calibration = await calibrationOf(runtime, model.sha256 ?? "", request, environment);
     if (calibration) transformer.codec = { calibration, bases: createBases(gpu, calibration) };
     await warmUp(transformer, (done, total) => request.onProgress?.({ phase: "compile", done, total }));
@@ -130,20 +128,6 @@ function identity(request: LoadRequest, source: ByteSource): { name: string; sha
     return { name: request.model, ...(sha256 === undefined ? {} : { sha256 }) };
   }
   return { name: source.name, ...("url" in request && request.sha256 !== undefined ? { sha256: request.sha256 } : {}) };
-}
-
-function createRuntime(model: LoadedModel, transformer: Transformer): Runtime {
-  const tokenizer = new Tokenizer(model.tokenizer);
-  let template: ChatTemplate | undefined;
-  return {
-    transformer,
-    tokenizer,
-    context: transformer.context,
-    template: () => {
-      template ??= new ChatTemplate(model.tokenizer.chatTemplate, tokenizer);
-      return template;
-    },
-  };
 }
 
 /**

@@ -1,13 +1,11 @@
 // open: a model on a GPU with nothing around it but what a calibration runs on. Leaves to others: engines that answer requests (engine.ts).
 
 import type { Progress } from "../engine-types";
-import type { Runtime } from "../generate/runtime";
+import { createRuntime, type Runtime } from "../generate/runtime";
 import { openGpu } from "../gpu/device";
 import type { ByteSource } from "../load/byte-source";
 import { loadModel } from "../load/load-model";
 import { Transformer } from "../model/transformer";
-import { ChatTemplate } from "../text/chat-template";
-import { Tokenizer } from "../text/tokenizer";
 
 export interface OpenModel {
   readonly runtime: Runtime;
@@ -31,13 +29,11 @@ export async function openModel(
     const {
       config,
       weights,
-      tokenizer: metadata,
+      tokenizer,
       sha256 = "",
     } = await loadModel(gpu, source, { verify: true, ...(signal && { signal }), ...(onProgress && { onProgress }) });
     const transformer = new Transformer(gpu, config, weights, Math.min(CONTEXT, config.context));
-    const tokenizer = new Tokenizer(metadata);
-    const runtime: Runtime = { transformer, tokenizer, context: transformer.context, template: () => new ChatTemplate(metadata.chatTemplate, tokenizer) };
-    return { runtime, sha256, adapter: gpu.description, dispose: () => gpu.dispose() };
+    return { runtime: createRuntime(transformer, tokenizer), sha256, adapter: gpu.description, dispose: () => gpu.dispose() };
   } catch (error) {
     gpu.dispose();
     throw error;

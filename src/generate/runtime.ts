@@ -7,8 +7,8 @@ import type { CacheMap, ColdReport, KvReport, PerToken, Prompt, Timings } from "
 import { EngineError } from "../errors";
 import type { Sequence } from "../model/sequence";
 import type { Transformer } from "../model/transformer";
-import type { ChatTemplate } from "../text/chat-template";
-import type { Tokenizer } from "../text/tokenizer";
+import { ChatTemplate } from "../text/chat-template";
+import { Tokenizer, type TokenizerMetadata } from "../text/tokenizer";
 
 export interface Runtime {
   readonly transformer: Transformer;
@@ -17,6 +17,21 @@ export interface Runtime {
   readonly context: number;
   /** Made at its first use: a model without a template still takes raw prompts. */
   template(): ChatTemplate;
+}
+
+/** @param metadata of the model's file: its vocabulary, and its template if it has one */
+export function createRuntime(transformer: Transformer, metadata: TokenizerMetadata): Runtime {
+  const tokenizer = new Tokenizer(metadata);
+  let template: ChatTemplate | undefined;
+  return {
+    transformer,
+    tokenizer,
+    context: transformer.context,
+    template: () => {
+      template ??= new ChatTemplate(metadata.chatTemplate, tokenizer);
+      return template;
+    },
+  };
 }
 
 /** The ids of a prompt; checked against vocabulary and context. */

@@ -3,7 +3,7 @@
 import { findModel } from "../../models/catalog";
 import { createBases } from "../../src/cache/bases";
 import { findCalibration } from "../../src/calibrate/find";
-import type { Runtime } from "../../src/generate/runtime";
+import { createRuntime, type Runtime } from "../../src/generate/runtime";
 import { warmUp } from "../../src/generate/warm-up";
 import { type Gpu, openGpu } from "../../src/gpu/device";
 import { loadModel } from "../../src/load/load-model";
@@ -12,8 +12,6 @@ import { fetchModel } from "../../src/node/fetch-model";
 import { fileSource } from "../../src/node/file-source";
 import { readBundled } from "../../src/node/load-in-node";
 import { nodeGpu } from "../../src/node/open-gpu";
-import { ChatTemplate } from "../../src/text/chat-template";
-import { Tokenizer } from "../../src/text/tokenizer";
 
 export interface BenchModel {
   readonly name: string;
@@ -42,12 +40,11 @@ export async function openBenchModel(name: string, say: (line: string) => void, 
     const calibration = await findCalibration(sha256 ?? "", readBundled);
     if (calibration) transformer.codec = { calibration, bases: createBases(gpu, calibration) };
     await warmUp(transformer);
-    const tokenizer = new Tokenizer(model.tokenizer);
     return {
       name,
       gpu,
       transformer,
-      runtime: { transformer, tokenizer, context: transformer.context, template: () => new ChatTemplate(model.tokenizer.chatTemplate, tokenizer) },
+      runtime: createRuntime(transformer, model.tokenizer),
       fileBytes: model.bytes,
       loadMs: performance.now() - started,
       dispose: () => gpu.dispose(),
