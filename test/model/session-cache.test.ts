@@ -7,17 +7,14 @@ import type { KvCache } from "../../src/cache/kv-cache";
 import type { CacheOptions, PolicySpec } from "../../src/engine-types";
 import { resolveSampling } from "../../src/generate/sampling-options";
 import type { Gpu } from "../../src/gpu/device";
-import { loadModel } from "../../src/load/load-model";
 import { Decoder } from "../../src/model/decoder";
 import { prefill } from "../../src/model/prefill";
 import { Sequence } from "../../src/model/sequence";
-import { Transformer } from "../../src/model/transformer";
-import { fileSource } from "../../src/node/file-source";
+import type { Transformer } from "../../src/model/transformer";
 import { checkPages, readWords, ringStartOf, slotFormats } from "../kernels/cache-checks";
-import { testGpu } from "../kernels/gpu";
 import type { CacheWords } from "../reference/page-table";
 import { seeded } from "../reference/scoring-case";
-import { TINY } from "./tiny-engine";
+import { openTransformer } from "./tiny-engine";
 
 const TOKENS = 500;
 const budget = { ratio: 0.3 };
@@ -35,11 +32,7 @@ const CACHES: readonly CacheOptions[] = [
 let gpu: Gpu;
 let transformer: Transformer;
 beforeAll(async () => {
-  gpu = await testGpu();
-  const source = await fileSource(TINY);
-  const { config, weights } = await loadModel(gpu, source);
-  await source.close?.();
-  transformer = new Transformer(gpu, config, weights, TOKENS);
+  ({ gpu, transformer } = await openTransformer(TOKENS));
 });
 afterAll(() => gpu?.dispose());
 

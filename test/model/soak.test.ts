@@ -9,17 +9,14 @@ import type { RingTurn } from "../../src/cache/ring-schedule";
 import type { PolicySpec } from "../../src/engine-types";
 import { resolveSampling } from "../../src/generate/sampling-options";
 import type { Gpu } from "../../src/gpu/device";
-import { loadModel } from "../../src/load/load-model";
 import { Decoder } from "../../src/model/decoder";
 import { prefill } from "../../src/model/prefill";
 import { Sequence } from "../../src/model/sequence";
-import { Transformer } from "../../src/model/transformer";
-import { fileSource } from "../../src/node/file-source";
+import type { Transformer } from "../../src/model/transformer";
 import { checkPages, checkTokens, readWords, ringStartOf, type SlotFormats, slotFormats } from "../kernels/cache-checks";
-import { testGpu } from "../kernels/gpu";
 import type { CacheWords } from "../reference/page-table";
 import { seeded } from "../reference/scoring-case";
-import { TINY } from "./tiny-engine";
+import { openTransformer } from "./tiny-engine";
 
 const PROMPT = 200;
 const DECODED = 4096;
@@ -55,11 +52,7 @@ const CASES: readonly { readonly policy: PolicySpec & { readonly schedule: Sched
 let gpu: Gpu;
 let transformer: Transformer;
 beforeAll(async () => {
-  gpu = await testGpu();
-  const source = await fileSource(TINY);
-  const { config, weights } = await loadModel(gpu, source);
-  await source.close?.();
-  transformer = new Transformer(gpu, config, weights, PROMPT + DECODED);
+  ({ gpu, transformer } = await openTransformer(PROMPT + DECODED));
 });
 afterAll(() => gpu?.dispose());
 

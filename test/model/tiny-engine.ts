@@ -15,8 +15,12 @@ import type {
   Session,
 } from "../../src/engine-types";
 import { type EngineError, isEngineError } from "../../src/errors";
+import type { Gpu } from "../../src/gpu/device";
+import { loadModel } from "../../src/load/load-model";
+import { Transformer } from "../../src/model/transformer";
 import { fileSource } from "../../src/node/file-source";
 import { nodeGpu } from "../../src/node/open-gpu";
+import { testGpu } from "../kernels/gpu";
 import { type GoldenText, readGolden } from "./golden";
 
 export const TINY = "models/tiny/tiny-q8_0.gguf";
@@ -65,6 +69,15 @@ export async function tapGpu(limits: Partial<Record<keyof GPUSupportedLimits, nu
 
 export async function loadTiny(request: Partial<LoadRequest> = {}, gpu?: GPU): Promise<ToolEngine> {
   return load({ ...request, path: TINY }, { gpu: gpu ?? (await nodeGpu()), open: () => fileSource(TINY) });
+}
+
+/** The model below the engine, prepared for so many tokens. The device is the caller's to dispose. */
+export async function openTransformer(tokens: number, file = TINY): Promise<{ readonly gpu: Gpu; readonly transformer: Transformer }> {
+  const gpu = await testGpu();
+  const source = await fileSource(file);
+  const { config, weights } = await loadModel(gpu, source);
+  await source.close?.();
+  return { gpu, transformer: new Transformer(gpu, config, weights, tokens) };
 }
 
 export async function eventsOf<Event>(stream: AsyncIterable<Event>): Promise<Event[]> {

@@ -5,13 +5,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CacheOptions, PolicySpec } from "../../src/engine-types";
 import { resolveSampling } from "../../src/generate/sampling-options";
 import type { Gpu } from "../../src/gpu/device";
-import { loadModel } from "../../src/load/load-model";
 import { Decoder } from "../../src/model/decoder";
 import { prefill } from "../../src/model/prefill";
 import { Sequence } from "../../src/model/sequence";
-import { Transformer } from "../../src/model/transformer";
-import { fileSource } from "../../src/node/file-source";
-import { testGpu } from "../kernels/gpu";
+import type { Transformer } from "../../src/model/transformer";
+import { openTransformer } from "./tiny-engine";
 
 /** What an optional part adds: placing and folding, where a layer's ring is compressed. */
 const MARKED: PolicySpec = { score: { kind: "expected-attention" }, precision: { kind: "evict-only" }, markers: { count: 2 } };
@@ -48,11 +46,7 @@ for (const { name, file, tokens, policies } of MODELS) {
     let gpu: Gpu;
     let transformer: Transformer;
     beforeAll(async () => {
-      gpu = await testGpu();
-      const source = await fileSource(file);
-      const { config, weights } = await loadModel(gpu, source);
-      await source.close?.();
-      transformer = new Transformer(gpu, config, weights, 1024);
+      ({ gpu, transformer } = await openTransformer(1024, file));
     });
     afterAll(() => gpu?.dispose());
 
