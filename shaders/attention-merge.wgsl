@@ -14,18 +14,20 @@ var<workgroup> coded: array<f32, D>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x / GROUP;
   let base = group.x * units.x * (D + 2u);
-  let rawUnits = (info.ringSlots + UNIT - 1u) / UNIT + (info.extras + UNIT - 1u) / UNIT;
+  let rawUnits = (info.ringSlots + UNIT - 1u) / UNIT + (info.markers + UNIT - 1u) / UNIT;
+  let guestUnits = (info.guests + UNIT - 1u) / UNIT;
   var most = -1e30;
   for (var u = 0u; u < units.x; u++) { most = max(most, partials[base + u * (D + 2u) + D]); }
   for (var c = lane; c < D; c += WG) {
     var raw = 0.0;
     var turned = 0.0;
-    var mass = vec2f(0.0);                             // raw, coded
+    var mass = vec2f(0.0);                             // as they are, centred
     var unit = 0u;
-    for (; unit < rawUnits; unit++) {
+    for (; unit < rawUnits + guestUnits; unit++) {
       let at = base + unit * (D + 2u);
       let factor = exp(partials[at + D] - most);
-      raw += factor * partials[at + c];
+      let add = factor * partials[at + c];
+      if (unit < rawUnits) { raw += add; } else { turned += add; } // guests are rotated, but not centred
       mass.x += factor * partials[at + D + 1u];
     }
     for (var f = 0u; f < info.numFormats; f++) {

@@ -1,7 +1,7 @@
 // cache-attention: one query token against one unit of one kv head's slots, for all query heads that share it. Codes are read in
 // place; scale and zero come out of both products as scalars. For coded keys the query is rotated as they were, once per workgroup,
-// and its product with the mean key added. Units: first the sinks and the ring, then the extra rows, which have a bias each, then every
-// list of pages, UNIT slots at a time. Partial outputs (not divided by l) go to attention-merge. One workgroup per (kv head, unit).
+// and its product with the mean key added. Units: first the sinks and the ring, then the markers, which have a bias each, then the
+// guests, then every list of pages, UNIT slots at a time. Partial outputs (not divided by l) go to attention-merge. One workgroup per (kv head, unit).
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> table: array<u32>;         // with means and extra rows
@@ -21,12 +21,38 @@ fn extraQuad(head: u32, row: u32, word: u32) -> vec4f {
   return vec4f(unpack2x16float(table[at]), unpack2x16float(table[at + 1u]));
 }
 
+// What is added to a marker's logit: the log of the tokens it stands for, without those that are back as guests. A plain one's is 0 whatever is back.
+fn markerBias(head: u32, row: u32) -> f32 {
+  let at = extraAt(head, row);
+  let bias = bitcast<f32>(table[at + X_BIAS]);
+  let count = table[at + X_COUNT];
+  if (info.guests == 0u || info.plainMarkers == 1u || count == 0u) { return bias; }
+  let begin = select(table[at + X_FIRST], 0u, row == 0u);
+  var end = NOWHERE;
+  if (row + 1u < info.markers) { end = table[at + EXTRA_WORDS + X_FIRST]; }
+  var back = 0u;
+  for (var guest = 0u; guest < info.guests; guest++) {
+    let position = table[guestAt(head, guest) + guestCodes() + 2u];
+    if (position >= begin && position < end) { back++; }  // NOWHERE is in no span
+  }
+  return select(-1e30, log(f32(count - min(back, count))), back < count);
+}
+
+fn guestQuad(head: u32, row: u32, word: u32, quad: u32) -> vec4f {
+  let bits = info.guestBits;
+  return codes4(table[guestAt(head, row) + word + quad * bits / 8u], (quad * 4u * bits) % 32u, bits);
+}
+
+// (scale, zero) of a guest's key (0) or value (1).
+fn guestScale(head: u32, row: u32, part: u32) -> vec2f { return unpack2x16float(table[guestAt(head, row) + guestCodes() + part]); }
+
 fn keyQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
   if (unit.kind == 0u) {
     let at = (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
     return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
   if (unit.kind == 2u) { return extraQuad(head, spot.slot, quad * 2u); }
+  if (unit.kind == 3u) { return guestQuad(head, spot.slot, 0u, quad); }
   return pageKeyQuad(unit.format, spot, quad);
 }
 
@@ -37,6 +63,7 @@ fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
     return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
   }
   if (unit.kind == 2u) { return extraQuad(head, spot.slot, D / 2u + quad * 2u); }
+  if (unit.kind == 3u) { return guestQuad(head, spot.slot, guestCodes() / 2u, quad); }
   if (isSparse(unit.format)) { return sparseQuad(unit.format, spot, quad); }
   let bits = unit.format.valueBits;
   let base = unit.format.keyWords * slots + spot.slot;
@@ -51,10 +78,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let head = group.x;
   let sinks = min(info.sinks, step.firstPosition + 1u);
   let unit = unitOf(head, group.y, sinks);
-  let keyCoded = unit.kind == 1u && unit.format.keyBits != 16u;
+  let guest = unit.kind == 3u;
+  let keyCoded = guest || (unit.kind == 1u && unit.format.keyBits != 16u);
   let klt = KLT && unit.kind == 1u && isKlt(unit.format);
   let sparse = unit.kind == 1u && isSparse(unit.format);
-  let valueCoded = unit.kind == 1u && unit.format.valueBits != 16u && !sparse;
+  let valueCoded = guest || (unit.kind == 1u && unit.format.valueBits != 16u && !sparse);
   loadQueries(unit, head, lane);
 
   // 1. scores: lane = slot
@@ -70,12 +98,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var h = 0u; h < GROUP; h++) { score[h] += dot(q[h * QUADS + quad], k); }
     }
     var scale = vec2f(1.0, 0.0);
-    if (keyCoded && !sparse) { scale = keyScale(unit.format, poolWord(spot.page, unit.format.keyScaleWord * unit.format.slots + spot.slot)); }
+    if (guest) { scale = guestScale(head, spot.slot, 0u); }
+    else if (keyCoded && !sparse) { scale = keyScale(unit.format, poolWord(spot.page, unit.format.keyScaleWord * unit.format.slots + spot.slot)); }
     var bias = 0.0;
-    if (unit.kind == 2u) { bias = bitcast<f32>(table[extraAt(head, spot.slot) + X_BIAS]); }
+    if (unit.kind == 2u) { bias = markerBias(head, spot.slot); }
+    if (guest && table[guestAt(head, spot.slot) + guestCodes() + 2u] == NOWHERE) { bias = -1e30; }
     for (var h = 0u; h < GROUP; h++) {
-      var t = score[h] + bias;
-      if (keyCoded) { t = scale.x * t + scale.y * sums[h].x + sums[h].y; }
+      var t = score[h];
+      if (keyCoded) { t = scale.x * t + scale.y * sums[h].x + select(sums[h].y, 0.0, guest); } // guests are not centred
+      t += bias;
       weight[h * UNIT + s] = t;
       most[h] = max(most[h], t);
     }
@@ -93,7 +124,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var h = 0u; h < GROUP; h++) { total[h * WG + lane] = vec2f(0.0); }
   for (var s = lane; s < unit.count; s += WG) {
     var scale = vec2f(1.0, 0.0);
-    if (valueCoded) {
+    if (guest) { scale = guestScale(head, spotOf(unit, s, sinks).slot, 1u); }
+    else if (valueCoded) {
       let spot = spotOf(unit, s, sinks);
       scale = valueScale(unit.format, poolWord(spot.page, unit.format.valueScaleWord * unit.format.slots + spot.slot));
     }

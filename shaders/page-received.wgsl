@@ -16,8 +16,7 @@ var<workgroup> softmax: array<vec2f, GROUP>;                         // of every
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x;
   let sinks = min(info.sinks, step.firstPosition + 1u);
-  let rawUnits = (info.ringSlots + UNIT - 1u) / UNIT + (info.extras + UNIT - 1u) / UNIT;
-  let unit = unitOf(head, rawUnits + group.y, sinks);
+  let unit = unitOf(head, alwaysUnits() + group.y, sinks);
   if (unit.count == 0u) { return; }
   for (var h = lane; h < GROUP; h += WG) {
     let base = (head * GROUP + h) * units.x * (D + 2u) + D;

@@ -11,8 +11,10 @@ export interface ColdOptions {
    */
   readonly store?: "memory" | "opfs";
   readonly recall?: {
-    /** Rows of every kv head for tokens that are brought back, in 16 bits, paid by the budget; in steps of 8, default 24. 0: nothing comes back. */
+    /** Rows of every kv head for tokens that are brought back, paid by the budget; in steps of 8, default 24. 0: nothing comes back. */
     readonly guests?: number;
+    /** Bits of a channel of such a row; default 8, which is what is kept. */
+    readonly bits?: 8 | 4;
     /** Attention, in whole heads summed over layers and the last tokens, that must have pointed at a block of 8 tokens for it to come back; default 0.5. */
     readonly threshold?: number;
     /** Tokens after which what was pointed at counts half; default 8. */

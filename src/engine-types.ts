@@ -121,8 +121,9 @@ export interface PolicySpec {
    * and value, weighted by importance, and the log of its tokens more in the logit. "plain": a slot that says nothing of its span, the proposal's marker. Default none.
    */
   readonly markers?: { readonly count: number; readonly kind?: MarkerKind };
-  /** Rows a kv head set aside, in 16 bits, for evicted tokens that are brought back; the budget pays for them. Default 0. */
+  /** Rows a kv head set aside for evicted tokens that are brought back, in `guestBits` a channel (default 8); the budget pays for them. Default 0. */
   readonly guests?: number;
+  readonly guestBits?: 8 | 4;
 }
 
 /** A ratio of the full 16-bit cache, or bytes. */

@@ -13,7 +13,7 @@ export interface Slots {
   readonly key: Float32Array;
   /** (layers, heads, tokens) bits of the value */
   readonly value: Float32Array;
-  /** (tokens) 1 where the cold tier brought a token back: every head then holds it, in its pages or in 16 bits among its guests */
+  /** (tokens) 1 where the cold tier brought a token back: every head then holds it, in its pages or among its guests */
   readonly recalled: Uint8Array;
   /** (layers, heads, tokens) 1 for guests: pages do not hold these slots */
   readonly guests: Uint8Array;
@@ -67,7 +67,8 @@ function welcome(slots: Slots, position: number): void {
   }
 }
 
-const GUEST_BITS = 16;
+/** Of a guest, unless `recall.bits` says otherwise, which the page never does. */
+const GUEST_BITS = 8;
 
 /** Share of tokens [start, end) of one head, or of all heads of a layer, that is kept. */
 export function shareOf(slots: Slots, part: Part, layer: number, head: number | undefined, start: number, end: number): Share {

@@ -9,15 +9,16 @@ fn ringRow(s: u32, sinks: u32) -> u32 {
   return info.sinks + (ringStart() + s - sinks) % (info.ringSlots - info.sinks);
 }
 
-// Where a slot of the unit stands. kind 0: ring, 1: pages, 2: extra rows; chosen: where a head's selection begins, if there is one.
+// Where a slot of the unit stands. kind 0: ring, 1: pages, 2: markers, 3: guests; chosen: where a head's selection begins, if there is one.
 struct Unit { kind: u32, first: u32, count: u32, pages: u32, chosen: u32, format: Format }
 struct Spot { page: u32, slot: u32 }
 
-// The first units are those of sinks and ring, then of the extra rows: they are always read.
+// The first units are those of sinks and ring, then of the markers, then of the guests: they are always read.
 fn ringUnits() -> u32 { return (info.ringSlots + UNIT - 1u) / UNIT; }
-fn rawUnits() -> u32 { return ringUnits() + (info.extras + UNIT - 1u) / UNIT; }
+fn markerUnits() -> u32 { return (info.markers + UNIT - 1u) / UNIT; }
+fn alwaysUnits() -> u32 { return ringUnits() + markerUnits() + (info.guests + UNIT - 1u) / UNIT; }
 
-fn rawUnit(number: u32, sinks: u32) -> Unit {
+fn alwaysUnit(number: u32, sinks: u32) -> Unit {
   var unit: Unit;
   if (number < ringUnits()) {
     let tokens = step.firstPosition + 1u;
@@ -26,13 +27,15 @@ fn rawUnit(number: u32, sinks: u32) -> Unit {
     unit.count = min(UNIT, held - min(held, unit.first));
     return unit;
   }
-  unit.kind = 2u;
-  unit.first = (number - ringUnits()) * UNIT;
-  unit.count = min(UNIT, info.extras - unit.first);
+  let left = number - ringUnits();
+  let guest = left >= markerUnits();
+  unit.kind = select(2u, 3u, guest);
+  unit.first = select(left, left - markerUnits(), guest) * UNIT;
+  unit.count = min(UNIT, select(info.markers, info.guests, guest) - unit.first);
   return unit;
 }
 
-fn rawSpot(unit: Unit, s: u32, sinks: u32) -> Spot {
+fn alwaysSpot(unit: Unit, s: u32, sinks: u32) -> Spot {
   let index = unit.first + s;
   if (unit.kind == 0u) { return Spot(0u, ringRow(index, sinks)); }
   return Spot(0u, index);

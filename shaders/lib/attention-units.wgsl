@@ -2,7 +2,7 @@
 // then every list of pages. Needs lib/attention-ring.
 
 fn spotOf(unit: Unit, s: u32, sinks: u32) -> Spot {
-  if (unit.kind != 1u) { return rawSpot(unit, s, sinks); }
+  if (unit.kind != 1u) { return alwaysSpot(unit, s, sinks); }
   let index = unit.first + s;
   return Spot(table[unit.pages + index / unit.format.slots], index % unit.format.slots);
 }
@@ -11,8 +11,8 @@ fn spotOf(unit: Unit, s: u32, sinks: u32) -> Spot {
 fn unitOf(head: u32, number: u32, sinks: u32) -> Unit {
   var unit: Unit;
   var left = number;
-  if (left < rawUnits()) { return rawUnit(left, sinks); }
-  left -= rawUnits();
+  if (left < alwaysUnits()) { return alwaysUnit(left, sinks); }
+  left -= alwaysUnits();
   for (var f = 0u; f < info.numFormats; f++) {
     let list = head * info.numFormats + f;
     let length = table[T_HEADER + list];

@@ -37,11 +37,12 @@ struct CacheInfo {
   meanStart: u32,      // words from a layer's table to its mean keys and values, (G, 2, D/2) f16 pairs
   deviations: f32,     // 4 and 8 bits: deviations from the mean that the outermost codes stand for; 0: they stand for the extremes
   recencySpan: f32,    // tokens over which what a recent token gets is halved
-  extras: u32,         // extra rows of a kv head: markers, then guests
+  guests: u32,         // rows of a kv head for what the host brings back
   markers: u32,
-  extraStart: u32,     // words from a layer's table to its extra rows, (G, extras) of EXTRA_WORDS (lib/extra-rows)
+  extraStart: u32,     // words from a layer's table to its extra rows, markers, then guests (lib/extra-rows)
   plainMarkers: u32,   // 1: markers say nothing of what they stand for
   holds: u32,          // 1: importance is re-evaluated while decoding, and slots that it holds are not demoted
+  guestBits: u32,      // of a guest's channel: 8 or 4
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.

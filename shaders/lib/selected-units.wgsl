@@ -5,7 +5,7 @@
 
 // Only the last chunk of a list is ever short, and it comes last among the chosen.
 fn spotOf(unit: Unit, s: u32, sinks: u32) -> Spot {
-  if (unit.kind != 1u) { return rawSpot(unit, s, sinks); }
+  if (unit.kind != 1u) { return alwaysSpot(unit, s, sinks); }
   let index = unit.first + s;
   let span = selection[unit.chosen + S_SPAN];
   let slot = selection[unit.chosen + S_HEADER + index / span] * span + index % span;
@@ -13,11 +13,11 @@ fn spotOf(unit: Unit, s: u32, sinks: u32) -> Spot {
 }
 
 fn unitOf(head: u32, number: u32, sinks: u32) -> Unit {
-  if (number < rawUnits()) { return rawUnit(number, sinks); }
+  if (number < alwaysUnits()) { return alwaysUnit(number, sinks); }
   var unit: Unit;
   unit.chosen = head * selection[S_STRIDE];
   let length = selection[unit.chosen + S_SLOTS];
-  unit.first = (number - rawUnits()) * UNIT;
+  unit.first = (number - alwaysUnits()) * UNIT;
   if (unit.first >= length) { return unit; }
   unit.kind = 1u;
   unit.count = min(UNIT, length - unit.first);

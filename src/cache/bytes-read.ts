@@ -3,7 +3,7 @@
 
 import type { Gpu } from "../gpu/device";
 import type { KvCache } from "./kv-cache";
-import { extraRowWords } from "./page-layout";
+import { guestRowWords, markerRowWords } from "./page-layout";
 import { boundBytes, SELECTION_HEADER } from "./read-plan";
 
 /** Slots of one (layer, kv head, format). */
@@ -29,7 +29,8 @@ export async function bytesReadPerToken(gpu: Gpu, cache: KvCache, held: readonly
   const { shape, layout, extras } = cache.plan;
   const { kvHeads, headSize } = shape;
   const always = rawRows.reduce((sum, rows) => sum + rows * headSize * 4, 0) * kvHeads;
-  const extra = shape.layers * kvHeads * (extras.markers + extras.guests) * 4 * (extraRowWords(headSize) - UNREAD_OF_ROWS);
+  const words = extras.markers * (markerRowWords(headSize) - UNREAD_OF_MARKERS) + extras.guests * guestRowWords(headSize, extras.guestBits);
+  const extra = shape.layers * kvHeads * 4 * words;
   const reads = await meanReads(gpu, cache);
   return held.reduce((sum, { layer, head, format, length }) => {
     const bytes = 4 * ((layout.slotWords[format] ?? 1) - 1); // without position and importance
@@ -38,8 +39,8 @@ export async function bytesReadPerToken(gpu: Gpu, cache: KvCache, held: readonly
   }, always + extra);
 }
 
-/** Words of an extra row that belong to whoever owns it. */
-const UNREAD_OF_ROWS = 3;
+/** Words of a marker that belong to whoever makes it. */
+const UNREAD_OF_MARKERS = 3;
 
 /** Bytes of a chunk's bounds that a query reads: all of them, or one in 16 bits of each channel it looks at. */
 function bytesOfBounds({ reader, plan }: KvCache): number {

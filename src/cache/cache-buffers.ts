@@ -10,13 +10,14 @@ import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { basesView, type Codec, checkCodec } from "./bases";
 import { cacheInfo, INFO_BYTES } from "./cache-info";
-import { clearExtraRows, type ExtraRows } from "./extra-rows";
+import { clearExtraRows, extraUnits } from "./extra-rows";
 import { isFloor, relativeErrors } from "./formats";
 import { type Headroom, headroomOf, pagesAside } from "./headroom";
 import {
   type CacheShape,
   cacheBytes,
   choosePageLayout,
+  type ExtraRows,
   extraWords,
   type FixedParts,
   fullBytesPerToken,
@@ -90,13 +91,12 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
   const expected = Math.min(request.budgetBytes ?? full, full) / (shape.layers * shape.kvHeads);
   const statisticsStride = Math.ceil(request.statisticsBytesPerLayer / 256) * 256;
   const tracked = trackerBytes(policy, shape, request.tokens);
-  const extras = { markers: policy.markers.count, guests: policy.guests };
-  const extraRows = extras.markers + extras.guests;
+  const extras = { markers: policy.markers.count, guests: policy.guests, guestBits: policy.guestBits };
   const fixed = {
     numFormats: policy.formats.length,
     slack: policy.budget.slack,
     ringSlots,
-    extraRows,
+    extras,
     statisticsBytes: statisticsStride * shape.layers + tracked,
   };
   const readingOf = readPlanner(policy, config, { tokens: request.tokens, expected, ringSlots });
@@ -133,7 +133,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     headroom,
     totalPages: pages.reduce((a, b) => a + b, 0),
     ringSlots,
-    tableStride: extraStart + extraWords(shape, extraRows),
+    tableStride: extraStart + extraWords(shape, extras),
     meanStart,
     extras,
     extraStart,
@@ -141,7 +141,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     statisticsStride,
     statisticsBytes: fixed.statisticsBytes,
     ...(reading && { reading }),
-    units: Math.ceil(ringSlots / unit) + Math.ceil(extraRows / unit) + policy.formats.length + Math.ceil(request.tokens / unit),
+    units: Math.ceil(ringSlots / unit) + extraUnits(extras, unit) + policy.formats.length + Math.ceil(request.tokens / unit),
     geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes), sparse },
     tokens: request.tokens,
     owner: request.owner,

@@ -39,8 +39,8 @@ export function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   f32(FIRST_NUMBER + 14, policy.recency);
   u32(FIRST_NUMBER + 15, plan.meanStart);
   f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0, policy.recencySpan);
-  u32(FIRST_NUMBER + 18, plan.extras.markers + plan.extras.guests, plan.extras.markers, plan.extraStart, policy.markers.kind === "plain" ? 1 : 0);
-  u32(FIRST_NUMBER + 22, policy.reevaluate ? 1 : 0);
+  u32(FIRST_NUMBER + 18, plan.extras.guests, plan.extras.markers, plan.extraStart, policy.markers.kind === "plain" ? 1 : 0);
+  u32(FIRST_NUMBER + 22, policy.reevaluate ? 1 : 0, plan.extras.guestBits);
   return new Uint8Array(data.buffer);
 }
 

@@ -1,39 +1,35 @@
-// extra-rows: rows of every (layer, kv head) that attention reads in 16 bits beside sinks and ring, each with a number added to its logit: markers of
-// what was evicted, then guests, evicted tokens that the host brings back. They stand behind a layer's table and means.
-// Leaves to others: what markers hold (the GPU), which guests come (the host), the attention itself.
+// extra-rows: rows of every (layer, kv head) that attention reads beside sinks and ring: markers of what was evicted, in 16 bits, each with a number added to
+// its logit; and guests, evicted tokens that the host brings back, in 8 or 4 bits. They stand behind a layer's table and means.
+// Leaves to others: what markers hold (the GPU), which guests come (the host), how they are coded (guest-rows), the attention itself.
 
 import type { MarkerSpan } from "../engine-types";
 import type { Gpu } from "../gpu/device";
 import type { CacheBuffers, CachePlan } from "./cache-buffers";
-import { extraRowWords } from "./page-layout";
+import { encodeGuest, type Guest, NOWHERE } from "./guest-rows";
+import { type ExtraRows, guestRowWords, markerRowWords } from "./page-layout";
 
-/** Rows a kv head. Guests stand behind the markers. */
-export interface ExtraRows {
-  readonly markers: number;
-  readonly guests: number;
-}
+export type { Guest };
 
-/** An evicted token as it comes back: its key after RoPE, then its value, D/2 f16 pairs each. */
-export interface Guest {
-  readonly words: Uint32Array; // D
-  readonly position: number;
-}
-
-/** A row whose logit gets this is as good as none. Finite, so that no sum is NaN. */
+/** A marker whose logit gets this is as good as none. Finite, so that no sum is NaN. */
 const EMPTY_BIAS = -1e30;
 
-/** Position of an empty row. */
-const NOWHERE = 0xffffffff;
-
-/** Words of a row from its end: bias (f32), weight (f32), tokens that it stands for, position of the first of them. */
+/** Words of a marker from its end: bias (f32), weight (f32), tokens that it stands for, position of the first of them. */
 const META_WORDS = 4;
+
+/** Units of attention that the rows of a head take: markers and guests have their own. */
+export function extraUnits({ markers, guests }: ExtraRows, unit: number): number {
+  return Math.ceil(markers / unit) + Math.ceil(guests / unit);
+}
 
 /** Empties all rows of a layer in what the host is about to write. @param tables (L, tableStride) */
 export function clearExtraRows(tables: Uint32Array, plan: CachePlan, layer: number): void {
-  const { extras, shape, tableStride, extraStart } = plan;
-  const rows = shape.kvHeads * (extras.markers + extras.guests);
-  const stride = extraRowWords(shape.headSize);
-  for (let row = 0; row < rows; row++) tables.set(metaOf(undefined), layer * tableStride + extraStart + (row + 1) * stride - META_WORDS);
+  const { extras, shape, tableStride } = plan;
+  const stride = markerRowWords(shape.headSize);
+  const empty = new Uint32Array([new Uint32Array(new Float32Array([EMPTY_BIAS]).buffer)[0] ?? 0, 0, 0, NOWHERE]);
+  const markers = layer * tableStride + plan.extraStart;
+  for (let row = 1; row <= shape.kvHeads * extras.markers; row++) tables.set(empty, markers + row * stride - META_WORDS);
+  const guests = layer * tableStride + guestStart(plan);
+  for (let row = 1; row <= shape.kvHeads * extras.guests; row++) tables[guests + row * guestRowWords(shape.headSize, extras.guestBits) - 1] = NOWHERE;
 }
 
 /**
@@ -47,28 +43,24 @@ export function writeGuests(
   at: { readonly layer: number; readonly head: number; readonly first: number },
   guests: readonly (Guest | undefined)[],
 ): void {
-  const { extras, shape, tableStride, extraStart } = plan;
+  const { extras, shape, tableStride } = plan;
   const { layer, head, first } = at;
   if (first < 0 || first + guests.length > extras.guests || layer >= shape.layers || head >= shape.kvHeads)
     throw new RangeError(`Guests ${first} to ${first + guests.length} of layer ${layer}, head ${head}: there are ${extras.guests} a head.`);
   if (guests.length === 0) return;
-  const stride = extraRowWords(shape.headSize);
+  const stride = guestRowWords(shape.headSize, extras.guestBits);
   const words = new Uint32Array(guests.length * stride);
-  for (const [index, guest] of guests.entries()) {
-    if (guest) words.set(guest.words, index * stride);
-    words.set(metaOf(guest), (index + 1) * stride - META_WORDS);
-  }
-  const row = head * (extras.markers + extras.guests) + extras.markers + first;
-  gpu.write(tables, (layer * tableStride + extraStart + row * stride) * 4, words);
+  for (const [index, guest] of guests.entries()) encodeGuest(guest, shape.headSize, extras.guestBits, words.subarray(index * stride, (index + 1) * stride));
+  gpu.write(tables, (layer * tableStride + guestStart(plan) + (head * extras.guests + first) * stride) * 4, words);
 }
 
 /** What a head's markers stand for, read from a copy of the tables; those of nothing are left out. `end`: where the last span ends. */
 export function markerSpans(tables: Uint32Array, plan: CachePlan, at: { readonly layer: number; readonly head: number; readonly end: number }): MarkerSpan[] {
   const { extras, shape, tableStride, extraStart } = plan;
-  const stride = extraRowWords(shape.headSize);
+  const stride = markerRowWords(shape.headSize);
   const spans: MarkerSpan[] = [];
   for (let row = extras.markers - 1, end = at.end; row >= 0; row--) {
-    const words = at.layer * tableStride + extraStart + (at.head * (extras.markers + extras.guests) + row + 1) * stride;
+    const words = at.layer * tableStride + extraStart + (at.head * extras.markers + row + 1) * stride;
     const [count = 0, first = NOWHERE] = tables.subarray(words - 2, words);
     if (first === NOWHERE) continue;
     if (count > 0) spans.unshift({ first, end, count });
@@ -77,9 +69,7 @@ export function markerSpans(tables: Uint32Array, plan: CachePlan, at: { readonly
   return spans;
 }
 
-function metaOf(guest: Guest | undefined): Uint32Array {
-  const words = new Uint32Array(META_WORDS);
-  new Float32Array(words.buffer)[0] = guest ? 0 : EMPTY_BIAS;
-  words.set([guest ? 1 : 0, guest?.position ?? NOWHERE], 2);
-  return words;
+/** Words from a layer's table to its guests. */
+function guestStart({ extras, extraStart, shape }: CachePlan): number {
+  return extraStart + shape.kvHeads * extras.markers * markerRowWords(shape.headSize);
 }

@@ -88,14 +88,31 @@ export function meanWords({ kvHeads, headSize }: CacheShape): number {
   return Math.ceil((kvHeads * headSize) / 64) * 64;
 }
 
-/** Words of one layer's extra rows, `rows` a kv head (src/cache/extra-rows.ts), padded. They stand behind the means. */
-export function extraWords({ kvHeads, headSize }: CacheShape, rows: number): number {
-  return Math.ceil((kvHeads * rows * extraRowWords(headSize)) / 64) * 64;
+/** Rows of every kv head beside sinks and ring (src/cache/extra-rows.ts). */
+export interface ExtraRows {
+  readonly markers: number;
+  readonly guests: number;
+  /** Of a guest's channel. */
+  readonly guestBits: GuestBits;
 }
 
-/** Words of one extra row: key and value in f16 pairs, and four that say what it stands for. */
-export function extraRowWords(headSize: number): number {
+export type GuestBits = 8 | 4;
+
+export const NO_EXTRA_ROWS: ExtraRows = { markers: 0, guests: 0, guestBits: 8 };
+
+/** Words of one layer's extra rows, padded: all heads' markers, then all heads' guests. They stand behind the means. */
+export function extraWords({ kvHeads, headSize }: CacheShape, { markers, guests, guestBits }: ExtraRows): number {
+  return Math.ceil((kvHeads * (markers * markerRowWords(headSize) + guests * guestRowWords(headSize, guestBits))) / 64) * 64;
+}
+
+/** Words of a marker: key and value in f16 pairs, and four that say what it stands for. */
+export function markerRowWords(headSize: number): number {
   return headSize + 4;
+}
+
+/** Words of a guest: codes of key and value, scale and zero of each in an f16 pair, and its position. */
+export function guestRowWords(headSize: number, bits: GuestBits): number {
+  return (2 * headSize * bits) / 32 + 3;
 }
 
 /** Sizes a budget pays for besides pages. */
@@ -103,8 +120,8 @@ export interface FixedParts {
   readonly numFormats: number;
   readonly ringSlots: number; // sinks + ring
   readonly statisticsBytes: number;
-  /** Rows of every kv head beside sinks and ring; 0 by default. */
-  readonly extraRows?: number;
+  /** None by default. */
+  readonly extras?: ExtraRows;
   /** Room in every layer's table, in times the largest layer's pages; 1 by default. */
   readonly slack?: number;
   /** Pages of every layer that are no part of what layers share; 0 by default. */
@@ -117,7 +134,7 @@ export interface FixedParts {
 export function cacheBytes(shape: CacheShape, layout: PageLayout, fixed: FixedParts, pages: readonly number[]): number {
   const total = pages.reduce((a, b) => a + b, 0);
   const most = Math.ceil(Math.max(...pages) * (fixed.slack ?? 1));
-  const extra = extraWords(shape, fixed.extraRows ?? 0);
+  const extra = extraWords(shape, fixed.extras ?? NO_EXTRA_ROWS);
   const perLayer = 2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + extra + tableWords(shape, fixed.numFormats, most);
   return 4 * (shape.layers * perLayer + 4 + total) + Math.max(16, fixed.statisticsBytes) + (fixed.readBytes?.(most) ?? 0) + total * layout.pageBytes;
 }
@@ -145,7 +162,8 @@ export function pagesPerLayer(
   }
   const needed = cacheBytes(shape, layout, fixed, Array<number>(layers).fill(kvHeads + aside));
   const unjudged = aside === 0 ? "" : ` + ${aside} pages a layer for new tokens that are not judged`;
-  const rows = fixed.extraRows ? ` + ${fixed.extraRows} markers and guests` : "";
+  const { markers, guests } = fixed.extras ?? NO_EXTRA_ROWS;
+  const rows = markers + guests > 0 ? ` + ${markers + guests} markers and guests` : "";
   const shorten = rows === "" ? "Raise the budget or shorten the ring" : "Raise the budget, shorten the ring or ask for fewer markers and guests";
   const act = aside === 0 ? shorten : "Raise the budget, ask for fewer new tokens, or choose another schedule";
   throw new EngineError(

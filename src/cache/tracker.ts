@@ -10,6 +10,7 @@ import { type ReevaluateArgs, reevaluate, WINDOW_BYTES, windowWords } from "../k
 import type { Policy } from "../policy/policy";
 import type { Reevaluation } from "../policy/reevaluation";
 import type { CacheBuffers, CachePlan } from "./cache-buffers";
+import { extraUnits } from "./extra-rows";
 import type { CacheShape } from "./page-layout";
 
 /** A layer counts one token of so many, layers in turn: neighbours hardly differ. */
@@ -110,7 +111,7 @@ export class Tracker {
     const { gpu, buffers, rule, decode } = this;
     const { plan, statistics } = buffers;
     const { shape, geometry } = plan;
-    const rawUnits = Math.ceil(plan.ringSlots / geometry.unit) + Math.ceil((plan.extras.markers + plan.extras.guests) / geometry.unit);
+    const rawUnits = Math.ceil(plan.ringSlots / geometry.unit) + extraUnits(plan.extras, geometry.unit);
     return Array.from({ length: planesOf(rule, this.ring) }, (_, plane) =>
       Array.from({ length: shape.layers }, (__, layer) => {
         const index = rule.shared ? plane : plane * shape.layers + layer;

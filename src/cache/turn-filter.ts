@@ -9,6 +9,7 @@ import { pageReceived } from "../kernels/page-received";
 import { TURN_BYTES, turnWords } from "../kernels/turn-filter";
 import type { TurnRule } from "../policy/reading";
 import type { CacheBuffers } from "./cache-buffers";
+import { extraUnits } from "./extra-rows";
 import { type AttentionOps, bindLayerAttention, type DecodeBuffers } from "./layer-attention";
 import { turnCapacity } from "./read-plan";
 import type { RowScores } from "./row-scores";
@@ -110,7 +111,7 @@ export class TurnFilter {
     const { gpu, buffers, decode, reader } = this;
     const { plan, info, units, partials, pool } = buffers;
     const { geometry, extras } = plan;
-    const rawUnits = Math.ceil(plan.ringSlots / geometry.unit) + Math.ceil((extras.markers + extras.guests) / geometry.unit);
+    const rawUnits = Math.ceil(plan.ringSlots / geometry.unit) + extraUnits(extras, geometry.unit);
     return Array.from({ length: plan.shape.layers - reader.plan.dense }, (_, index) => {
       const layer = index + reader.plan.dense;
       const shared = { info, units, partials, pool, table: buffers.table(layer), bases: buffers.bases(layer), step: decode.step, rotated: decode.rotated };

@@ -61,7 +61,7 @@ export class Sequence {
     const cold = options.cold && resolveCold(options.cold);
     const plain = chosen.policy ?? (chosen.budget ? "lacuna" : "full");
     const calibration = transformer.codec?.calibration;
-    const asked = cold && needsBudget(resolvePolicy(plain, calibration)) ? withGuests(plain, cold.guests) : plain;
+    const asked = cold && needsBudget(resolvePolicy(plain, calibration)) ? withGuests(plain, cold) : plain;
     const bytes = needsBudget(resolvePolicy(asked, calibration))
       ? budgetBytes(chosen.budget ?? this.#ownBudget(asked, tokens, promptTokens), this.fullBytes)
       : undefined;

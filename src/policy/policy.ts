@@ -2,6 +2,7 @@
 // Decides; never touches a buffer.
 
 import { ALL_FORMATS, FORMATS, type Format, formatByName, MOST_FORMATS } from "../cache/formats";
+import type { GuestBits } from "../cache/page-layout";
 import type { Budget, FormatName, MarkerKind, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
 import { AGACC_FORMATS, agaccTiers } from "./agacc";
@@ -12,7 +13,7 @@ import { PRESET_NAMES, PRESETS } from "./presets";
 import { type Propagation, resolvePropagation } from "./propagation";
 import { type ReadRule, resolveReading } from "./reading";
 import { type Reevaluation, resolveReevaluation } from "./reevaluation";
-import { resolveSchedule, type ScheduleRule } from "./schedules";
+import { RING, resolveSchedule, type ScheduleRule } from "./schedules";
 import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
 import type { ScoreOptions } from "./scorers/scorer";
 
@@ -51,6 +52,8 @@ export interface Policy {
   readonly markers: { readonly count: number; readonly kind: MarkerKind };
   /** Rows a kv head that the host may fill with what was evicted (src/cache/extra-rows.ts). */
   readonly guests: number;
+  /** Of a guest's channel. */
+  readonly guestBits: GuestBits;
 }
 
 /**
@@ -62,9 +65,6 @@ const RECENCY = { recency: 1, span: 32 } as const;
 /** Formats that rate-distortion may choose from unless told, with and without a calibration. */
 const CALIBRATED: readonly FormatName[] = ["k1.5v2", "k2v2-klt", "k3v2", "k4v4", "k8v4", "k8v8"];
 const PLAIN: readonly FormatName[] = ["k2v2", "k4v2", "k4v4", "k8v8"];
-
-/** Tokens of a ring, and the ratio below which it is small: at 6.25 % a ring of 16 takes a fifth of SmolLM2's budget, and half of it drifts .054 nats instead of .067. */
-const RING = { usual: 16, small: 8, below: 0.1 } as const;
 
 export const MOST_PINNED = 4;
 export const MOST_GUESTS = 1024;
@@ -117,6 +117,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     pinned: resolvePinned(spec),
     markers,
     guests: whole("guests", spec.guests ?? 0, 0, MOST_GUESTS),
+    guestBits: resolveGuestBits(spec),
   };
 }
 
@@ -214,6 +215,11 @@ function resolvePinned(spec: PolicySpec): (readonly [number, number])[] {
     if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && end > start))
       throw bad("pinned", `[${start}, ${end})`, "whole positions, start before end");
   return [...spans];
+}
+
+function resolveGuestBits({ guestBits = 8 }: PolicySpec): GuestBits {
+  if (![8, 4].includes(guestBits)) throw bad("guestBits", guestBits, "8, 4");
+  return guestBits;
 }
 
 function resolveMarkers({ markers }: PolicySpec, mode: Policy["mode"]): Policy["markers"] {

@@ -11,7 +11,8 @@ import type { Calibration } from "../../src/policy/calibration";
 import { type Policy, resolvePolicy } from "../../src/policy/policy";
 import { attend } from "../reference/cache-attention";
 import { half, toHalf } from "../reference/codec";
-import { type CacheWords, extraRows, type StoredSlot, slotsInPages, slotsInRing } from "../reference/page-table";
+import { biasBesideGuests } from "../reference/markers";
+import { type CacheWords, guestRows, markerRows, type StoredSlot, slotsInPages, slotsInRing } from "../reference/page-table";
 import { gaussian, seeded } from "../reference/scoring-case";
 import { readWords } from "./cache-checks";
 
@@ -175,7 +176,7 @@ export class CacheBench {
       const words = await this.words();
       const heads = Array.from({ length: G }, (_, head) => [
         ...this.slots(words, layer, head).map(({ key, value }) => ({ key, value })),
-        ...extraRows(words, layer, head),
+        ...this.#rows(words, layer, head),
       ]);
       const each = (from: (head: number) => readonly { key: Float64Array; value: Float64Array }[]): Float64Array =>
         Float64Array.from(
@@ -184,6 +185,17 @@ export class CacheBench {
       results.push({ got, stored: each((head) => heads[head] ?? []), exact: each((head) => truth[layer]?.[head] ?? []) });
     }
     return results;
+  }
+
+  /** Markers and guests, as attention sees them. */
+  #rows(words: CacheWords, layer: number, head: number): { key: Float64Array; value: Float64Array; bias?: number }[] {
+    const guests = guestRows(words, layer, head).filter((row) => row !== undefined);
+    const back = guests.map(({ position }) => position);
+    const markers = markerRows(words, layer, head).map((row, index, all) => {
+      const bias = biasBesideGuests(row, index === 0, all[index + 1]?.first ?? 2 ** 32 - 1, back);
+      return back.length > 0 && this.policy.markers.kind === "mean" ? { ...row, bias } : row;
+    });
+    return [...markers, ...guests];
   }
 
   /** Every slot attention sees beside the extra rows. */

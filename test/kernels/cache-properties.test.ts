@@ -8,7 +8,7 @@ import type { PolicySpec } from "../../src/engine-types";
 import { isEngineError } from "../../src/errors";
 import type { Gpu } from "../../src/gpu/device";
 import { SCHEDULE_KINDS } from "../../src/policy/schedules";
-import { type CacheWords, extraRows, type StoredSlot, slotsInPages } from "../reference/page-table";
+import { type CacheWords, markerRows, type StoredSlot, slotsInPages } from "../reference/page-table";
 import { seeded } from "../reference/scoring-case";
 import { CacheBench, type Truth } from "./cache-bench";
 import { checkBytes, checkPages, checkTokens, ringStartOf, slotFormats } from "./cache-checks";
@@ -188,7 +188,7 @@ function checkMarkers(bench: CacheBench, words: CacheWords): void {
     for (const [head, rows] of heads.entries()) {
       const kept = new Set(bench.slots(words, layer, head).map(({ position }) => position));
       const evicted = rows.map((_, position) => position).filter((position) => !kept.has(position));
-      const markers = extraRows(words, layer, head).filter(({ first }) => first !== NOWHERE);
+      const markers = markerRows(words, layer, head).filter(({ first }) => first !== NOWHERE);
       const counts = markers.map(({ first }, m) => evicted.filter((position) => position >= first && position < (markers[m + 1]?.first ?? NOWHERE)).length);
       expect(markers.map(({ count }) => count)).toEqual(counts);
       expect(counts.reduce((a, b) => a + b, 0)).toBe(evicted.length);

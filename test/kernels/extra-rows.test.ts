@@ -1,12 +1,12 @@
-// extra-rows: rows beside sinks and ring that the host fills: attention with guests is attention over all slots there are, rows that are empty
-// change nothing, and the budget pays for all of them.
+// extra-rows: rows beside sinks and ring that the host fills: they hold what it gave, rounded, attention with guests is attention over all slots there are,
+// rows that are empty change nothing, and the budget pays for all of them.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Guest, writeGuests } from "../../src/cache/extra-rows";
 import type { PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
-import { half } from "../reference/codec";
-import { extraRows } from "../reference/page-table";
+import { half, recodeGuest } from "../reference/codec";
+import { type GuestRow, guestRows } from "../reference/page-table";
 import { expectClose, tolerances } from "../tolerances";
 import { type BenchShape, CacheBench, packHalves, type Truth } from "./cache-bench";
 import { checkBytes } from "./cache-checks";
@@ -31,12 +31,22 @@ function budgetOf({ D, G }: BenchShape, tokens: number): number {
   return Math.floor((2 * tokens * G * D * 4) / 8 + 2 * 4 * 64 * 4);
 }
 
+/** The twin of a row. */
+function recoded({ key, value }: Truth, { coded }: GuestRow, bits: 8 | 4): { readonly key: Float64Array; readonly value: Float64Array } {
+  return { key: recodeGuest(key, bits, coded[0]), value: recodeGuest(value, bits, coded[1]) };
+}
+
 describe.each(shapes)("D $D, $G kv heads of $group queries", (shape) => {
-  test.each([1, 7, 130])("%d rows a head: some filled, some empty, and emptied again", async (guests) => {
+  test.each([
+    [1, 8],
+    [7, 4],
+    [130, 8],
+    [130, 4],
+  ] as const)("%d rows a head of %d bits: some filled, some empty, and emptied again", async (guests, guestBits) => {
     const tokens = 203;
     const full = 2 * tokens * shape.G * shape.D * 4;
-    const bench = new CacheBench(gpu, shape, { ...evicting, guests }, { tokens, budgetBytes: full / 2 + 2 * shape.G * guests * shape.D * 8 });
-    await bench.prompt(200);
+    const bench = new CacheBench(gpu, shape, { ...evicting, guests, guestBits }, { tokens, budgetBytes: full / 2 + 2 * shape.G * guests * shape.D * 4 });
+    await bench.prompt(200, (position) => (position === 21 ? { key: Float64Array.from({ length: shape.D }, (_, c) => half(9 * Math.sin(c + 1))) } : {}));
     for (const { got, stored } of await bench.append()) expectClose(got, stored, tolerances.cacheAttention);
     const written = Array.from({ length: Math.ceil(guests / 2) }, (_, i) => i + 20);
     for (let layer = 0; layer < 2; layer++)
@@ -45,21 +55,25 @@ describe.each(shapes)("D $D, $G kv heads of $group queries", (shape) => {
         const all = written.map((position) => guestOf(rows[position] as Truth, position));
         writeGuests(gpu, bench.cache.buffers, { layer, head, first: guests - all.length }, all);
       }
-    const words = await bench.words();
-    const last = extraRows(words, 1, shape.G - 1).at(-1);
-    expect(last).toMatchObject({ bias: 0, count: 1, first: written.at(-1), key: bench.truth[1]?.[shape.G - 1]?.[written.at(-1) ?? 0]?.key });
+    const rows = guestRows(await bench.words(), 1, shape.G - 1);
+    expect(rows.map((row) => row?.position)).toEqual([...Array(guests - written.length).fill(undefined), ...written]);
+    for (const row of rows) {
+      if (!row) continue;
+      const want = recoded(bench.truth[1]?.[shape.G - 1]?.[row.position] as Truth, row, guestBits);
+      expectClose([...row.key, ...row.value], [...want.key, ...want.value], tolerances.f64);
+    }
     for (const { got, stored } of await bench.append()) expectClose(got, stored, tolerances.cacheAttention);
     for (let layer = 0; layer < 2; layer++)
       for (let head = 0; head < shape.G; head++) writeGuests(gpu, bench.cache.buffers, { layer, head, first: 0 }, Array(guests).fill(undefined));
-    expect(extraRows(await bench.words(), 0, 0).every(({ bias }) => bias === Math.fround(-1e30))).toBe(true);
+    expect(guestRows(await bench.words(), 0, 0).every((row) => row === undefined)).toBe(true);
     for (const { got, stored } of await bench.append()) expectClose(got, stored, tolerances.cacheAttention);
     bench.dispose();
   });
 });
 
-test("all that was evicted back as guests is exact attention", async () => {
+test("all that was evicted back as guests is attention over all there is", async () => {
   const [tokens, guests] = [101, 100];
-  const bench = new CacheBench(gpu, smol, { ...evicting, guests }, { tokens, budgetBytes: 2 * 3 * (guests * 68 * 4 + 40 * 64 * 4) });
+  const bench = new CacheBench(gpu, smol, { ...evicting, guests }, { tokens, budgetBytes: 2 * 3 * (guests * 35 * 4 + 40 * 64 * 4) });
   await bench.prompt(100, (position) => (position === 50 ? { key: Float64Array.from({ length: 64 }, (_, c) => half(30 * Math.sin(c + 1))) } : {}));
   const words = await bench.words();
   let evicted = 0;
@@ -69,15 +83,39 @@ test("all that was evicted back as guests is exact attention", async () => {
       const rows = bench.truth[layer]?.[head] ?? [];
       const gone = rows.map((_, position) => position).filter((position) => !kept.has(position));
       evicted += gone.length;
-      writeGuests(
-        gpu,
-        bench.cache.buffers,
-        { layer, head, first: 0 },
-        gone.map((position) => guestOf(rows[position] as Truth, position)),
-      );
+      const back = gone.map((position) => guestOf(rows[position] as Truth, position));
+      writeGuests(gpu, bench.cache.buffers, { layer, head, first: 0 }, back);
+      for (const row of guestRows(await bench.words(), layer, head)) // exact attention is over what came back
+        if (row) Object.assign(rows[row.position] as Truth, recoded(rows[row.position] as Truth, row, 8));
     }
   expect(evicted).toBeGreaterThan(2 * 3 * 50);
   for (const { got, exact } of await bench.append()) expectClose(got, exact, tolerances.cacheAttention);
+  bench.dispose();
+});
+
+test.each([3, 1])("what came back no longer counts in the %d markers that stand for it", async (count) => {
+  const [tokens, guests] = [201, 24];
+  const same = {
+    key: Float64Array.from({ length: 64 }, (_, c) => half(0.7 * Math.cos(c))),
+    value: Float64Array.from({ length: 64 }, (_, c) => half(Math.sin(c))),
+  };
+  const policy = { ...evicting, markers: { count }, guests };
+  const bench = new CacheBench(gpu, smol, policy, { tokens, budgetBytes: 2 * 3 * (100 * 65 * 4 + guests * 35 * 4) });
+  await bench.prompt(200, (position) => (position >= 40 && position < 180 ? { ...same, importance: 1e-9 } : { importance: 1 }));
+  for (let layer = 0; layer < 2; layer++)
+    for (let head = 0; head < 3; head++) {
+      const kept = new Set(bench.slots(await bench.words(), layer, head).map(({ position }) => position));
+      const gone = Array.from({ length: 140 }, (_, i) => i + 40).filter((position) => !kept.has(position));
+      expect(gone.length).toBeGreaterThan(100);
+      const rows = bench.truth[layer]?.[head] ?? [];
+      const back = gone.filter((_, i) => i % 5 === 0).slice(0, guests - 1); // one row stays empty
+      writeGuests(gpu, bench.cache.buffers, { layer, head, first: 1 }, back.map((position) => guestOf(rows[position] as Truth, position))); // biome-ignore format: one line
+    }
+  // All evicted slots are alike, so that a span's mean is each of them, and attention as if nothing had been dropped.
+  for (const { got, stored, exact } of await bench.append()) {
+    expectClose(got, stored, tolerances.cacheAttention);
+    expectClose(got, exact, tolerances.markers);
+  }
   bench.dispose();
 });
 
@@ -86,7 +124,7 @@ test("the budget pays for the rows, to the byte, and a cache without them has no
   const budgetBytes = budgetOf(smol, tokens) + 60_000;
   const [none, some] = [0, 9].map((guests) => new CacheBench(gpu, smol, { ...evicting, guests }, { tokens, budgetBytes }));
   for (const bench of [none, some]) if (bench) checkBytes(bench.cache, budgetBytes);
-  const rowBytes = Math.ceil((3 * 9 * 68) / 64) * 256;
+  const rowBytes = Math.ceil((3 * 9 * (16 + 16 + 3)) / 64) * 256;
   expect((some?.cache.plan.tableStride ?? 0) - (some?.cache.plan.extraStart ?? 0)).toBe(rowBytes / 4);
   expect(none?.cache.plan.tableStride).toBe(none?.cache.plan.extraStart);
   expect(some?.cache.plan.totalPages).toBeLessThan(none?.cache.plan.totalPages ?? 0);

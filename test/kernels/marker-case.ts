@@ -4,7 +4,7 @@ import type { PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import type { Calibration } from "../../src/policy/calibration";
 import { type Dropped, foldMarkers, type Marker } from "../reference/markers";
-import { type ExtraRow, extraRows } from "../reference/page-table";
+import { type ExtraRow, markerRows } from "../reference/page-table";
 import { type BenchShape, CacheBench, type Truth } from "./cache-bench";
 
 export const NOWHERE = 0xffffffff;
@@ -56,7 +56,7 @@ export class MarkerCase {
   /** The cache's own markers, those of no span left out. */
   async got(): Promise<ExtraRow[][][]> {
     const words = await this.bench.words();
-    return this.want.map((heads, layer) => heads.map((_, head) => extraRows(words, layer, head).filter(({ first }) => first !== NOWHERE)));
+    return this.want.map((heads, layer) => heads.map((_, head) => markerRows(words, layer, head).filter(({ first }) => first !== NOWHERE)));
   }
 
   #fold(of: (layer: number, head: number) => Parameters<typeof foldMarkers>[1] | undefined): void {

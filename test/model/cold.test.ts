@@ -17,7 +17,10 @@ import { Transformer } from "../../src/model/transformer";
 import { fileSource } from "../../src/node/file-source";
 import { checkPages, readWords, ringStartOf, slotFormats } from "../kernels/cache-checks";
 import { testGpu } from "../kernels/gpu";
+import { fromHalf, recodeGuest } from "../reference/codec";
+import { type GuestRow, guestRows } from "../reference/page-table";
 import { seeded } from "../reference/scoring-case";
+import { expectClose, tolerances } from "../tolerances";
 import { type FakeOpfs, stubOpfs } from "../unit/load/fake-opfs";
 import { TINY } from "./tiny-engine";
 
@@ -83,26 +86,28 @@ async function start(cold: ColdOptions, { tokens = 600, prompt = PROMPT, ratio =
   };
 }
 
-/** Positions in guest rows by layer and head, each with its words, read back. */
-async function guestRows({ cache }: Sequence): Promise<Map<number, Uint32Array>[][]> {
+/** Guests by layer and head, by position, read back. */
+async function guestsOf({ cache }: Sequence): Promise<Map<number, GuestRow>[][]> {
   const { plan } = cache;
-  const { markers, guests } = plan.extras;
-  const stride = plan.shape.headSize + 4;
   const tables = new Uint32Array(await gpu.read(cache.buffers.tables));
   return Array.from({ length: plan.shape.layers }, (_, layer) =>
     Array.from({ length: plan.shape.kvHeads }, (_, head) => {
-      const rows = new Map<number, Uint32Array>();
-      for (let row = 0; row < guests; row++) {
-        const at = layer * plan.tableStride + plan.extraStart + (head * (markers + guests) + markers + row) * stride;
-        const words = tables.subarray(at, at + stride);
-        if ((new Float32Array(words.slice(-4).buffer)[0] ?? 0) < -1e29) continue;
-        const position = words.at(-1) ?? 0;
-        if (rows.has(position)) expect.fail(`position ${position} is a guest twice`);
-        rows.set(position, words.subarray(0, plan.shape.headSize));
+      const rows = new Map<number, GuestRow>();
+      for (const row of guestRows({ plan, tables }, layer, head)) {
+        if (!row) continue;
+        if (rows.has(row.position)) expect.fail(`position ${row.position} is a guest twice`);
+        rows.set(row.position, row);
       }
       return rows;
     }),
   );
+}
+
+/** Key and value of a slot as the store gives it back, f16 pairs, in a guest's bits. */
+function twinOf(words: Uint32Array | undefined, row: GuestRow, bits: 8 | 4): number[] {
+  const values = Array.from(words ?? []).flatMap((word) => [fromHalf(word & 0xffff), fromHalf(word >>> 16)]);
+  const D = values.length / 2;
+  return [...recodeGuest(values.slice(0, D), bits, row.coded[0]), ...recodeGuest(values.slice(D), bits, row.coded[1])];
 }
 
 /** Every slot in one place, both limits, pages in order, guests as they were kept; returns the counts. */
@@ -112,12 +117,12 @@ async function checkAll({ sequence, cold }: Run) {
   const words = await readWords(gpu, cache);
   checkPages(words);
   const pages = slotFormats(words);
-  const guests = await guestRows(sequence);
+  const guests = await guestsOf(sequence);
   const { sinks } = cache.policy;
   const found = { hot: 0, cold: 0, gone: 0, recalled: 0 };
   for (const [layer, heads] of pages.entries())
     for (const [head, slots] of heads.entries()) {
-      const rows = guests[layer]?.[head] ?? new Map<number, Uint32Array>();
+      const rows = guests[layer]?.[head] ?? new Map<number, GuestRow>();
       for (let position = 0; position < cache.tokens; position++) {
         const places = [position < sinks || position >= ringStartOf(words, layer), slots.has(position), rows.has(position)].filter(Boolean).length;
         if (places > 1) expect.fail(`position ${position} of layer ${layer}, head ${head} is in ${places} places`);
@@ -126,7 +131,8 @@ async function checkAll({ sequence, cold }: Run) {
         else if (cold.store.has(position)) found.cold++;
         else found.gone++;
       }
-      for (const [position, row] of rows) expect(row).toEqual(cold.store.restore(layer, head, position));
+      for (const [position, row] of rows)
+        expectClose([...row.key, ...row.value], twinOf(cold.store.restore(layer, head, position), row, cache.plan.extras.guestBits), tolerances.f64);
     }
   const counts = await cold.counts();
   expect(counts).toEqual(found);
@@ -260,7 +266,7 @@ describe("bad input and bad luck", () => {
     await run.cold.settle();
     expect(run.cold.recalled()).toEqual([]);
     spy.mockRestore();
-    for (const rows of (await guestRows(run.sequence)).flat()) expect(rows.size).toBe(0);
+    for (const rows of (await guestsOf(run.sequence)).flat()) expect(rows.size).toBe(0);
     await checkAll(run);
     run.end();
   });

@@ -62,6 +62,11 @@ export function recode(vector: Numbers, mean: Numbers, bits: 16 | 8 | 4 | 2 | 1)
   return hadamard(decode(encode(rotated, bits))).map((value, c) => value + (mean[c] ?? Number.NaN));
 }
 
+/** What a guest's vector is after coding: rotated, but not centred. @param stored scale and zero as they stand in f16 */
+export function recodeGuest(vector: Numbers, bits: 8 | 4, stored: { readonly scale: number; readonly zero: number }): Float64Array {
+  return hadamard(decode(encode(hadamard(vector), bits, stored)));
+}
+
 /** Round to nearest between the smallest and the largest channel. */
 function encodeRange(x: Numbers, bits: number, stored?: { readonly scale: number; readonly zero: number }): Coded {
   const most = 2 ** bits - 1;

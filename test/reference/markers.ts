@@ -33,6 +33,12 @@ export function biasOf({ count }: Marker): number {
   return count === 0 ? -1e30 : Math.log(count);
 }
 
+/** log of the tokens a marker of the span [first, next) stands for that are not back as guests; the oldest one's begins at 0. */
+export function biasBesideGuests(marker: Pick<Marker, "count" | "first">, oldest: boolean, next: number, guests: readonly number[]): number {
+  const back = guests.filter((position) => (oldest || position >= marker.first) && position < next).length;
+  return marker.count > back ? Math.log(marker.count - back) : -1e30;
+}
+
 /** @param most markers a kv head */
 export function foldMarkers(before: readonly Marker[], { dropped, ...compression }: Compression, most: number): Marker[] {
   const sorted = [...dropped].sort((a, b) => a.position - b.position);

@@ -70,7 +70,7 @@ export function slotsInRing({ plan, policy, ring }: CacheWords, layer: number, h
   });
 }
 
-/** A row beside sinks and ring: what it stands for and what is added to its logit. */
+/** A marker: what it stands for and what is added to its logit. */
 export interface ExtraRow {
   readonly key: Float64Array;
   readonly value: Float64Array;
@@ -80,15 +80,44 @@ export interface ExtraRow {
   readonly first: number; // position
 }
 
-/** Extra rows of one head, empty ones (whose bias is -1e30) included. A row: D words of f16 pairs, then bias, weight, count and first position. */
-export function extraRows({ plan, tables }: CacheWords, layer: number, head: number): ExtraRow[] {
+/** Markers of one head, empty ones (whose bias is -1e30) included. A row: D words of f16 pairs, then bias, weight, count and first position. */
+export function markerRows({ plan, tables }: CacheWords, layer: number, head: number): ExtraRow[] {
   const D = plan.shape.headSize;
-  const rows = plan.extras.markers + plan.extras.guests;
+  const rows = plan.extras.markers;
   return Array.from({ length: rows }, (_, row) => {
     const at = layer * plan.tableStride + plan.extraStart + (head * rows + row) * (D + 4);
     const meta = tables.slice(at + D, at + D + 4);
     const [bias = Number.NaN, weight = Number.NaN] = new Float32Array(meta.buffer);
     return { key: pairs(tables, at, 1, D / 2), value: pairs(tables, at + D / 2, 1, D / 2), bias, weight, count: meta[2] ?? 0, first: meta[3] ?? 0 };
+  });
+}
+
+/** A guest as it stands in its row. */
+export interface GuestRow {
+  readonly key: Float64Array;
+  readonly value: Float64Array;
+  readonly position: number;
+  /** Of key and value. */
+  readonly coded: readonly [Coded, Coded];
+}
+
+/** Guests of one head by row, behind the markers of all heads: codes of key and value, (scale, zero) of each, and the position; none where that is all ones. */
+export function guestRows({ plan, tables }: Pick<CacheWords, "plan" | "tables">, layer: number, head: number): (GuestRow | undefined)[] {
+  const { headSize: D, kvHeads } = plan.shape;
+  const { markers, guests, guestBits: bits } = plan.extras;
+  const codeWords = (D * bits) / 32;
+  const first = layer * plan.tableStride + plan.extraStart + kvHeads * markers * (D + 4);
+  return Array.from({ length: guests }, (_, row) => {
+    const at = first + (head * guests + row) * (2 * codeWords + 3);
+    const position = tables[at + 2 * codeWords + 2] ?? 0;
+    if (position === 0xffffffff) return undefined;
+    const vector = (part: number): Coded => {
+      const code = (c: number): number => (tables[at + part * codeWords + Math.floor((c * bits) / 32)] ?? 0) >>> ((c * bits) % 32);
+      const pair = tables[at + 2 * codeWords + part] ?? 0;
+      return { codes: Uint8Array.from({ length: D }, (__, c) => code(c) & (2 ** bits - 1)), scale: fromHalf(pair & 0xffff), zero: fromHalf(pair >>> 16) };
+    };
+    const coded = [vector(0), vector(1)] as const;
+    return { key: hadamard(decode(coded[0])), value: hadamard(decode(coded[1])), position, coded };
   });
 }
 

@@ -4,7 +4,17 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FORMATS, formatByName, scaleWords, slotWords } from "../../../src/cache/formats";
-import { cacheBytes, choosePageLayout, fullBytesPerToken, pagesPerLayer, tableWords } from "../../../src/cache/page-layout";
+import {
+  cacheBytes,
+  choosePageLayout,
+  extraWords,
+  fullBytesPerToken,
+  type GuestBits,
+  guestRowWords,
+  markerRowWords,
+  pagesPerLayer,
+  tableWords,
+} from "../../../src/cache/page-layout";
 
 test("words of a slot: codes, scales, and one word of position and importance", () => {
   const words = (name: Parameters<typeof formatByName>[0], D: number): number => slotWords(formatByName(name), D);
@@ -63,7 +73,7 @@ describe("a budget", () => {
     headSize: fc.constantFrom(32, 64, 96, 128),
     numFormats: fc.integer({ min: 1, max: 10 }),
     ringSlots: fc.integer({ min: 2, max: 60 }),
-    extraRows: fc.integer({ min: 0, max: 40 }),
+    extras: fc.record({ markers: fc.nat(9), guests: fc.nat(40), guestBits: fc.constantFrom<GuestBits>(8, 4) }),
     statistics: fc.integer({ min: 0, max: 4 }),
     perHead: fc.integer({ min: 4_000, max: 200_000 }),
     weights: fc.array(fc.double({ min: 0.01, max: 1, noNaN: true }), { minLength: 32, maxLength: 32 }),
@@ -71,13 +81,13 @@ describe("a budget", () => {
 
   test("is never exceeded by the bytes of all buffers, and what is left is less than a page a layer", () => {
     fc.assert(
-      fc.property(cases, ({ layers, kvHeads, headSize, numFormats, ringSlots, extraRows, statistics, perHead, weights }) => {
+      fc.property(cases, ({ layers, kvHeads, headSize, numFormats, ringSlots, extras, statistics, perHead, weights }) => {
         const shape = { layers, kvHeads, headSize };
         const bytes = perHead * layers * kvHeads;
         const layout = choosePageLayout(FORMATS.slice(-numFormats), headSize, perHead);
         const sum = weights.slice(0, layers).reduce((a, b) => a + b, 0);
         const shares = weights.slice(0, layers).map((weight) => weight / sum);
-        const fixed = { numFormats, ringSlots, extraRows, statisticsBytes: statistics * 256 * layers };
+        const fixed = { numFormats, ringSlots, extras, statisticsBytes: statistics * 256 * layers };
         let pages: number[];
         try {
           pages = pagesPerLayer(shape, layout, fixed, { bytes, shares });
@@ -105,6 +115,13 @@ describe("a budget", () => {
     expect(part).toBeCloseTo(0.75, 1);
   });
 
+  test("rows beside sinks and ring, by hand", () => {
+    const shape = { layers: 4, kvHeads: 3, headSize: 64 };
+    expect([markerRowWords(64), guestRowWords(64, 8), guestRowWords(64, 4)]).toEqual([68, 16 + 16 + 3, 8 + 8 + 3]);
+    expect(extraWords(shape, { markers: 5, guests: 9, guestBits: 8 })).toBe(1984); // 3 (5 * 68 + 9 * 35) = 1,965, in steps of 64
+    expect(extraWords(shape, { markers: 0, guests: 0, guestBits: 4 })).toBe(0);
+  });
+
   test("too small names what is needed", () => {
     const layout = choosePageLayout([formatByName("k4v4")], 64, 1000);
     const fixed = { numFormats: 1, ringSlots: 20, statisticsBytes: 0 };
@@ -113,7 +130,9 @@ describe("a budget", () => {
     );
     const shape = { layers: 4, kvHeads: 3, headSize: 64 };
     const shares = [0.25, 0.25, 0.25, 0.25];
-    expect(() => pagesPerLayer(shape, layout, { ...fixed, extraRows: 64 }, { bytes: 100_000, shares })).toThrowError(/64 markers and guests .* fewer markers/);
+    expect(() => pagesPerLayer(shape, layout, { ...fixed, extras: { markers: 4, guests: 60, guestBits: 8 } }, { bytes: 100_000, shares })).toThrowError(
+      /64 markers and guests .* fewer markers/,
+    );
     expect(pagesPerLayer(shape, layout, fixed, { bytes: 100_000, shares }).length).toBe(4);
   });
 });

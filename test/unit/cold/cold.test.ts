@@ -295,6 +295,7 @@ test("bad options name the field", () => {
   expect(fields(JSON.parse('{"maxBytes":1000000,"store":"disk"}'))).toBe("cold.store");
   expect(() => resolveCold({ maxBytes: 1e6, store: "opfs" })).toThrow(/cold.store is opfs.*loadInWorker\(\)/); // this is Node
   expect(fields({ maxBytes: 1e6, recall: { guests: 12 } })).toBe("cold.recall.guests");
+  expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"bits":2}}'))).toBe("cold.recall.bits");
   expect(fields({ maxBytes: 1e6, recall: { threshold: 0 } })).toBe("cold.recall.threshold");
   expect(fields({ maxBytes: 1e6, recall: { halfLife: Number.NaN } })).toBe("cold.recall.halfLife");
   expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"settle":1}}'))).toBe("cold.recall.settle");

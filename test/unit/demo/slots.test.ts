@@ -92,14 +92,14 @@ test("what came back is a property of tokens: counted by range, joined to stretc
   expect(recalledRuns(readSlots(map))).toEqual([]);
 });
 
-test("a token that came back is in every head: as a guest in 16 bits where pages do not hold it", () => {
+test("a token that came back is in every head: as a guest in 8 bits where pages do not hold it", () => {
   const slots = readSlots({ ...map, recalled: Uint32Array.of(1, 2) });
-  expect(tokenShare(slots, "key", 1)).toEqual({ kept: 4, total: 4, bits: (4 + 3 * 16) / 4 });
-  expect(tokenShare(slots, "value", 2)).toEqual({ kept: 4, total: 4, bits: 16 });
+  expect(tokenShare(slots, "key", 1)).toEqual({ kept: 4, total: 4, bits: (4 + 3 * 8) / 4 });
+  expect(tokenShare(slots, "value", 2)).toEqual({ kept: 4, total: 4, bits: 8 });
   expect([guestsIn(slots, 0, 0, 0, 6), guestsIn(slots, 0, undefined, 0, 6), guestsIn(slots, 1, 1, 2, 99), guestsIn(slots, 1, 1, 3, 6)]).toEqual([1, 3, 1, 0]);
   // Head 0 of layer 0 holds tokens 0, 1 and 5 in 16, 4 and 8 bits, and 2 as a guest.
   const share = shareOf(slots, "key", 0, 0, 0, 6);
-  expect(share).toEqual({ kept: 4, total: 6, bits: 11 });
+  expect(share).toEqual({ kept: 4, total: 6, bits: 9 });
   expect(withoutGuests(share, 1)).toEqual({ kept: 3, total: 6, bits: 28 / 3 });
   expect(withoutGuests({ kept: 2, total: 2, bits: 16 }, 2)).toEqual({ kept: 0, total: 2, bits: 0 });
 });

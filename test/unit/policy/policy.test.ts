@@ -68,6 +68,7 @@ const refused: [string, unknown, string][] = [
   ["an unknown kind of marker", { precision, markers: { count: 8, kind: "median" } }, "markers.kind"],
   ["markers where nothing is dropped", { precision: { kind: "uniform" }, markers: { count: 8 } }, "markers"],
   ["guests below none", { precision, guests: -1 }, "guests"],
+  ["guests in bits that rows are not coded in", { precision, guests: 8, guestBits: 2 }, "guestBits"],
   ["an unknown kind", { precision: { kind: "best" } }, "precision.kind"],
   ["an unknown format", { precision: { kind: "uniform", format: "k3v3" } }, "precision.formats"],
   ["no format", { precision: { kind: "tiers", formats: [] } }, "precision.formats"],
