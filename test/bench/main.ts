@@ -20,7 +20,8 @@ ${SECTIONS.map(({ name, title }) => `  ${name.padEnd(14)} ${title}`).join("\n")}
 Without a section all of them run, which takes long without a GPU. Figures of sections that are not run stay in bench.json.
 
   --model NAME    speed: this model only, may be repeated
-  --documents N   documents: the first N instead of 30
+  --documents N   documents, recall: N of them instead of 30
+  --from N        recall: the first of them, counted from 1
   --context NAME  drift: this context only, may be repeated
   --more          drift: lacuna with one pass and with two, at three budgets, too
                   speed: fastkv's prompts and what reads little of the cache against the ordinary, in turns, too
@@ -33,6 +34,7 @@ Without a section all of them run, which takes long without a GPU. Figures of se
 const OPTIONS = {
   model: { type: "string", multiple: true },
   documents: { type: "string" },
+  from: { type: "string" },
   context: { type: "string", multiple: true },
   more: { type: "boolean" },
   fresh: { type: "boolean" },
@@ -111,6 +113,7 @@ function parseWords(argv: readonly string[]): Words | string {
     options: {
       models: values.model ?? [],
       documents: count(values.documents, 30),
+      from: count(values.from, 1),
       contexts: values.context ?? [],
       more: values.more ?? false,
       fresh: values.fresh ?? false,

@@ -3,6 +3,8 @@
 export interface BenchOptions {
   readonly models: readonly string[];
   readonly documents: number;
+  /** The first of the documents, counted from 1. */
+  readonly from: number;
   readonly contexts: readonly string[];
   readonly more: boolean;
   readonly fresh: boolean;
