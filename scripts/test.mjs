@@ -1,4 +1,4 @@
-// test: installs what is missing, runs every stage one after the other and prints as its last line `N passed, N failed, N skipped`.
+// test: installs what is missing, runs every stage and prints as its last line `N passed, N failed, N skipped`.
 // A stage that crashes, runs out of time or finds no test counts as a failure. Arguments name stages to run (default: all);
 // `--firefox` adds the kernels on Firefox. Reports of the stages: test-results/STAGE.json.
 
@@ -13,6 +13,16 @@ import { root } from "./machine.mjs";
 const DEADLINE = Date.now() + 75 * 60_000;
 const COMMANDS = ["types", "lint"]; // layering is one of the unit tests
 const PROJECTS = ["unit", "kernels", "model", "kernels-chromium", "e2e"];
+/** These two wait for one thread each most of the time, and run side by side; all other stages run one after the other. */
+const BESIDE = ["model", "kernels-chromium"];
+
+/** What kills the stages that run. @type {Set<() => void>} */
+const running = new Set();
+for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"]))
+  process.once(signal, () => {
+    for (const kill of running) kill();
+    process.exit(130);
+  });
 
 /** @typedef {{ passed: number, failed: number, skipped: number, notes: string[] }} Count */
 
@@ -30,7 +40,19 @@ mkdirSync(results, { recursive: true });
 
 /** @type {Count} */
 const total = { passed: 0, failed: 0, skipped: 0, notes: [] };
-for (const stage of stages) {
+for (const round of inRounds(stages)) await Promise.all(round.map(runStage));
+for (const note of total.notes) console.log(note);
+console.log(summary(total));
+process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
+
+/** @param {readonly string[]} stages @returns {string[][]} */
+function inRounds(stages) {
+  const beside = stages.filter((stage) => BESIDE.includes(stage));
+  return stages.flatMap((stage) => (beside.includes(stage) ? (stage === beside[0] ? [beside] : []) : [[stage]]));
+}
+
+/** @param {string} stage */
+async function runStage(stage) {
   const start = Date.now();
   const count = COMMANDS.includes(stage) ? await runCheck(stage) : await runProject(stage);
   console.log(`== ${stage}: ${summary(count)} (${((Date.now() - start) / 1000).toFixed(0)} s)\n`);
@@ -39,9 +61,6 @@ for (const stage of stages) {
   total.skipped += count.skipped;
   total.notes.push(...count.notes.map((note) => `${stage}: ${note}`));
 }
-for (const note of total.notes) console.log(note);
-console.log(summary(total));
-process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
 
 /** SmolLM2, for its acceptance tests: they run where it can be had and say so where it cannot. */
 async function fetchRealModel() {
@@ -116,15 +135,11 @@ function node([program = "", ...args]) {
       },
       Math.max(1000, DEADLINE - Date.now()),
     );
-    const stop = () => {
-      kill();
-      process.exit(130);
-    };
-    process.once("SIGINT", stop).once("SIGTERM", stop);
+    running.add(kill);
     child.on("error", (error) => resolve(error.message));
     child.on("exit", (code, signal) => {
       clearTimeout(timer);
-      process.off("SIGINT", stop).off("SIGTERM", stop);
+      running.delete(kill);
       resolve(late ? "out of time" : code === 0 ? "" : `${program} ended with ${signal ?? `exit code ${code}`}`);
     });
   });
