@@ -60,7 +60,7 @@ export interface Policy {
  * What the last hundred tokens or so weigh together, whatever they are, beside a score that sums to 1 over a head; and the tokens over which it is
  * halved. No score of the prompt can see it, as it moves on with every token.
  */
-const RECENCY = { recency: 1, span: 32 } as const;
+const RECENCY = { recency: 0.25, span: 32 } as const;
 
 /** Formats that rate-distortion may choose from unless told, with and without a calibration. */
 const CALIBRATED: readonly FormatName[] = ["k1.5v2", "k2v2-klt", "k3v2", "k4v4", "k8v4", "k8v8"];

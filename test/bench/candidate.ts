@@ -33,8 +33,10 @@ export interface RunLength {
 /** What `promptAlone` asks for, and the bytes of it that are set aside for later tokens. */
 export function promptAlone(transformer: Transformer, { policy, ratio = 1 }: Candidate, { tokens, prompt }: RunLength): { cache: CacheOptions; aside: number } {
   const { config, codec } = transformer;
+  const preset: PolicySpec = PRESETS[policy].spec;
   const spec: PolicySpec = {
-    ...PRESETS[policy].spec,
+    ...preset,
+    precision: { ...preset.precision, ...(preset.precision.recency !== undefined && { recency: 0 }) }, // no token that is judged stays recent
     schedule: { kind: "prefill" },
     budget: { kind: "table", table: layerShares(config, ratio, codec?.calibration) }, // those of the ratio at which the prompt is compressed
     ...(ratio < 0.1 && { ring: 8 }), // as by itself
