@@ -13,8 +13,8 @@ import { root } from "./machine.mjs";
 const DEADLINE = Date.now() + 75 * 60_000;
 const COMMANDS = ["types", "lint"]; // layering is one of the unit tests
 const PROJECTS = ["unit", "kernels", "model", "kernels-chromium", "e2e"];
-/** These two wait for one thread each most of the time, and run side by side; all other stages run one after the other. */
-const BESIDE = ["model", "kernels-chromium"];
+/** Each of these keeps one thread busy, so that the lanes run side by side; all other stages run before, one after the other. */
+const LANES = [["model"], ["kernels-chromium", "e2e"]];
 
 /** What kills the stages that run. @type {Set<() => void>} */
 const running = new Set();
@@ -40,15 +40,15 @@ mkdirSync(results, { recursive: true });
 
 /** @type {Count} */
 const total = { passed: 0, failed: 0, skipped: 0, notes: [] };
-for (const round of inRounds(stages)) await Promise.all(round.map(runStage));
+await runAll(stages.filter((stage) => !LANES.flat().includes(stage)));
+await Promise.all(LANES.map((lane) => runAll(lane.filter((stage) => stages.includes(stage)))));
 for (const note of total.notes) console.log(note);
 console.log(summary(total));
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
 
-/** @param {readonly string[]} stages @returns {string[][]} */
-function inRounds(stages) {
-  const beside = stages.filter((stage) => BESIDE.includes(stage));
-  return stages.flatMap((stage) => (beside.includes(stage) ? (stage === beside[0] ? [beside] : []) : [[stage]]));
+/** @param {readonly string[]} stages */
+async function runAll(stages) {
+  for (const stage of stages) await runStage(stage);
 }
 
 /** @param {string} stage */

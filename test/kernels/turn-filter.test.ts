@@ -60,7 +60,6 @@ const policy: PolicySpec = { precision: { kind: "uniform", format: "k16v16" }, r
 describe.each([
   { D: 64, G: 3, group: 3 },
   { D: 32, G: 2, group: 1 },
-  { D: 128, G: 1, group: 8 },
 ])("D $D, $G kv heads of $group", (shape) => {
   test("a prompt's filter, an answer, a second turn, its answer", async () => {
     const bench = new CacheBench(gpu, { ...shape, layers: 1 }, policy, { tokens: 300 });
