@@ -104,7 +104,7 @@ function countReport(report, end) {
       if (test.status === "passed") count.passed++;
       else if (test.status === "failed") count.failed++;
       else count.skipped++;
-      if (test.status !== "passed") count.notes.push(`${test.status === "failed" ? "FAILED" : "not run:"} ${name}: ${test.fullName}`);
+      if (test.status !== "passed") count.notes.push(`${test.status === "failed" ? "FAILED" : "not run:"} ${name}: ${test.fullName}${why(test)}`);
     }
     if (file.status === "failed" && !file.assertionResults.some((/** @type {any} */ test) => test.status === "failed")) {
       count.failed++;
@@ -116,6 +116,16 @@ function countReport(report, end) {
     count.notes.push(`FAILED ${end || "no test ran"}`);
   }
   return count;
+}
+
+/** What a failed test said, its stack apart: a property's seed and counterexample among it. @param {{ failureMessages?: string[] }} test */
+function why({ failureMessages = [] }) {
+  const lines = failureMessages.join("\n").split("\n");
+  return lines
+    .filter((line) => line.trim() && !/^\s*at /.test(line))
+    .slice(0, 12)
+    .map((line) => `\n    ${line.slice(0, 400)}`)
+    .join("");
 }
 
 /** Runs a program of node_modules; resolves to how it failed, or "". Its group is killed at the deadline. @param {string[]} command @returns {Promise<string>} */
