@@ -10,7 +10,7 @@ import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
 import { basesView, type Codec, checkCodec } from "./bases";
 import { cacheInfo, INFO_BYTES } from "./cache-info";
-import { clearExtraRows, extraUnits } from "./extra-rows";
+import { clearExtraRows, unitsBeforePages } from "./extra-rows";
 import { isFloor, relativeErrors } from "./formats";
 import { type Headroom, headroomOf, pagesAside } from "./headroom";
 import {
@@ -141,7 +141,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     statisticsStride,
     statisticsBytes: fixed.statisticsBytes,
     ...(reading && { reading }),
-    units: Math.ceil(ringSlots / unit) + extraUnits(extras, unit) + policy.formats.length + Math.ceil(request.tokens / unit),
+    units: unitsBeforePages({ ringSlots, extras }, unit) + policy.formats.length + Math.ceil(request.tokens / unit),
     geometry: { headSize: shape.headSize, kvHeads: shape.kvHeads, group, unit, segmentPages: segmentPages(gpu, pages, layout, request.segmentBytes), sparse },
     tokens: request.tokens,
     owner: request.owner,

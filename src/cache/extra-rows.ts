@@ -6,7 +6,7 @@ import type { MarkerSpan } from "../engine-types";
 import type { Gpu } from "../gpu/device";
 import type { CacheBuffers, CachePlan } from "./cache-buffers";
 import { encodeGuest, type Guest, NOWHERE } from "./guest-rows";
-import { type ExtraRows, guestRowWords, markerRowWords } from "./page-layout";
+import { guestRowWords, markerRowWords } from "./page-layout";
 
 export type { Guest };
 
@@ -16,9 +16,9 @@ const EMPTY_BIAS = -1e30;
 /** Words of a marker from its end: bias (f32), weight (f32), tokens that it stands for, position of the first of them. */
 const META_WORDS = 4;
 
-/** Units of attention that the rows of a head take: markers and guests have their own. */
-export function extraUnits({ markers, guests }: ExtraRows, unit: number): number {
-  return Math.ceil(markers / unit) + Math.ceil(guests / unit);
+/** Units of attention of a head before those of its pages: sinks and ring, markers and guests have their own. */
+export function unitsBeforePages({ ringSlots, extras }: Pick<CachePlan, "ringSlots" | "extras">, unit: number): number {
+  return Math.ceil(ringSlots / unit) + Math.ceil(extras.markers / unit) + Math.ceil(extras.guests / unit);
 }
 
 /** Empties all rows of a layer in what the host is about to write. @param tables (L, tableStride) */

@@ -1,7 +1,9 @@
 // guest-rows: how an evicted token that comes back is coded: key and value turned by a Hadamard matrix, rounded to 8 or 4 bits between their smallest and their
 // largest channel, as slots in pages are, but not centred. On the host. Leaves to others: where rows stand (extra-rows), attention (shaders/lib/extra-rows.wgsl).
 
+import { hadamardBlock } from "../kernels/cache-kernel";
 import { float16Bits, float16Value } from "../load/float16";
+import { hadamard } from "./hadamard";
 import type { GuestBits } from "./page-layout";
 
 /** An evicted token as it comes back: its key after RoPE, then its value, D/2 f16 pairs each. */
@@ -23,7 +25,8 @@ export function encodeGuest(guest: Guest | undefined, headSize: number, bits: Gu
   if (!guest) return;
   const codeWords = (headSize * bits) / 32;
   for (const part of [0, 1]) {
-    const x = hadamard(unpack(guest.words.subarray((part * headSize) / 2, ((part + 1) * headSize) / 2)));
+    const x = unpack(guest.words.subarray((part * headSize) / 2, ((part + 1) * headSize) / 2));
+    hadamard(x, 0, headSize, hadamardBlock(headSize));
     row[2 * codeWords + part] = encode(x, bits, row.subarray(part * codeWords, (part + 1) * codeWords));
   }
 }
@@ -36,19 +39,6 @@ function unpack(words: Uint32Array): Float64Array {
     x[2 * pair + 1] = float16Value(word >>> 16);
   }
   return x;
-}
-
-/** Walsh-Hadamard transform of each block, the largest power of two that divides D, orthonormal; in place. */
-function hadamard(x: Float64Array): Float64Array {
-  const block = x.length & -x.length;
-  for (let half = 1; half < block; half *= 2)
-    for (let i = 0; i < x.length / 2; i++) {
-      const a = Math.floor(i / half) * 2 * half + (i % half);
-      const [u = 0, v = 0] = [x[a], x[a + half]];
-      x[a] = u + v;
-      x[a + half] = u - v;
-    }
-  return x.map((value) => value / Math.sqrt(block));
 }
 
 /** Codes c with x = zero + scale * c, the lowest bits first. @returns scale and zero as an f16 pair, with which it was rounded */

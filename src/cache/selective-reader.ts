@@ -9,7 +9,7 @@ import { bindChunkScores } from "../kernels/chunk-scores";
 import { bindSelectChunks } from "../kernels/select-chunks";
 import { bindTurnFilter } from "../kernels/turn-filter";
 import type { CacheBuffers } from "./cache-buffers";
-import { extraUnits } from "./extra-rows";
+import { unitsBeforePages } from "./extra-rows";
 import type { ReadPlan } from "./read-plan";
 
 const INFO_WORDS = 12;
@@ -49,9 +49,8 @@ export class SelectiveReader {
 
   /** Units of attention of a layer that selects: sinks, ring and extra rows, and the slots of the chunks it reads. */
   get units(): number {
-    const { ringSlots, geometry, units, extras } = this.buffers.plan;
-    const raw = Math.ceil(ringSlots / geometry.unit) + extraUnits(extras, geometry.unit);
-    return Math.min(units, raw + Math.ceil((this.plan.keep * this.plan.span) / geometry.unit));
+    const { geometry, units } = this.buffers.plan;
+    return Math.min(units, unitsBeforePages(this.buffers.plan, geometry.unit) + Math.ceil((this.plan.keep * this.plan.span) / geometry.unit));
   }
 
   /** What attention binds for a layer that selects; undefined for one that reads everything. */

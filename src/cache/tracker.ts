@@ -10,7 +10,7 @@ import { type ReevaluateArgs, reevaluate, WINDOW_BYTES, windowWords } from "../k
 import type { Policy } from "../policy/policy";
 import type { Reevaluation } from "../policy/reevaluation";
 import type { CacheBuffers, CachePlan } from "./cache-buffers";
-import { extraUnits } from "./extra-rows";
+import { unitsBeforePages } from "./extra-rows";
 import type { CacheShape } from "./page-layout";
 
 /** A layer counts one token of so many, layers in turn: neighbours hardly differ. */
@@ -111,7 +111,7 @@ export class Tracker {
     const { gpu, buffers, rule, decode } = this;
     const { plan, statistics } = buffers;
     const { shape, geometry } = plan;
-    const rawUnits = Math.ceil(plan.ringSlots / geometry.unit) + extraUnits(plan.extras, geometry.unit);
+    const pageUnits = plan.units - unitsBeforePages(plan, geometry.unit);
     return Array.from({ length: planesOf(rule, this.ring) }, (_, plane) =>
       Array.from({ length: shape.layers }, (__, layer) => {
         const index = rule.shared ? plane : plane * shape.layers + layer;
@@ -121,7 +121,7 @@ export class Tracker {
           size: shape.kvHeads * plan.tokens * 4,
         };
         const shared = { info: buffers.info, units: buffers.units, partials: buffers.partials, bases: buffers.bases(layer), pool: buffers.pool };
-        return pageReceived(gpu, geometry, { ...shared, ...decode, table: buffers.table(layer), received, pageUnits: plan.units - rawUnits });
+        return pageReceived(gpu, geometry, { ...shared, ...decode, table: buffers.table(layer), received, pageUnits });
       }),
     );
   }

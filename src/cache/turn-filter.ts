@@ -9,7 +9,7 @@ import { pageReceived } from "../kernels/page-received";
 import { TURN_BYTES, turnWords } from "../kernels/turn-filter";
 import type { TurnRule } from "../policy/reading";
 import type { CacheBuffers } from "./cache-buffers";
-import { extraUnits } from "./extra-rows";
+import { unitsBeforePages } from "./extra-rows";
 import { type AttentionOps, bindLayerAttention, type DecodeBuffers } from "./layer-attention";
 import { turnCapacity } from "./read-plan";
 import type { RowScores } from "./row-scores";
@@ -110,14 +110,14 @@ export class TurnFilter {
   #bind(): readonly { readonly whole: AttentionOps; readonly count: Op }[] {
     const { gpu, buffers, decode, reader } = this;
     const { plan, info, units, partials, pool } = buffers;
-    const { geometry, extras } = plan;
-    const rawUnits = Math.ceil(plan.ringSlots / geometry.unit) + extraUnits(extras, geometry.unit);
+    const { geometry } = plan;
+    const pageUnits = plan.units - unitsBeforePages(plan, geometry.unit);
     return Array.from({ length: plan.shape.layers - reader.plan.dense }, (_, index) => {
       const layer = index + reader.plan.dense;
       const shared = { info, units, partials, pool, table: buffers.table(layer), bases: buffers.bases(layer), step: decode.step, rotated: decode.rotated };
       return {
         whole: bindLayerAttention(gpu, buffers, decode, layer),
-        count: pageReceived(gpu, geometry, { ...shared, received: this.#receivedOf(layer), pageUnits: plan.units - rawUnits }),
+        count: pageReceived(gpu, geometry, { ...shared, received: this.#receivedOf(layer), pageUnits }),
       };
     });
   }

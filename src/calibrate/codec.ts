@@ -2,6 +2,7 @@
 // Measures the formats' errors and simulates caches. Leaves to others: bytes (cache/page-layout), the coded form itself.
 
 import type { Bits, Format, GroupBits } from "../cache/formats";
+import { hadamard } from "../cache/hadamard";
 import { hadamardBlock } from "../kernels/cache-kernel";
 import { float16Bits, float16Value } from "../load/float16";
 import { inverse } from "./linear-algebra";
@@ -68,17 +69,6 @@ const ONES = Float64Array.from({ length: GROUPS }, () => 1);
 
 /** Steps of even grids for a Gaussian of deviation 1, by bits (Max 1960); one bit is a sign. */
 const STEPS: Readonly<Record<number, number>> = { 1: 1, 2: 0.995, 4: 0.3352 };
-
-/** Orthonormal Walsh-Hadamard transform of the channels first..first + length, block-wise, in place; its own inverse. */
-function hadamard(row: Float64Array, first: number, length: number, block: number): void {
-  for (let span = 1; span < block; span *= 2)
-    for (let c = first; c < first + length; c++) {
-      if ((c - first) & span) continue;
-      const [x, y] = [at(row, c), at(row, c + span)];
-      row[c] = (x + y) * Math.SQRT1_2;
-      row[c + span] = (x - y) * Math.SQRT1_2;
-    }
-}
 
 function roundBetween(row: Float64Array, most: number): void {
   let [least, largest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];

@@ -18,7 +18,7 @@ export interface TurnRule {
   readonly pool: number;
 }
 
-/** Quest's page, its layers without selection, and the tokens a step that the milestone asks for. */
+/** Quest's page and its layers without selection; an eighth of 2,048 tokens a step. */
 const QUEST = { tokens: 256, chunk: 16, dense: 2 } as const;
 const ROCKET = { tokens: 256, dense: 0 } as const;
 const TURN = { window: 32, pool: 63 } as const;
