@@ -1,7 +1,8 @@
 // choose-formats: decides every candidate's format under the layer's page budget, ranks it in its list, and gives the lists
 // their pages. The threshold lambda is found by bisection over the bits of a positive f32: each step counts the pages that
-// the choice would take, exactly, half-empty last pages included. One workgroup per layer; integers only across lanes, so
-// the result does not depend on timing. The ring begins after the tokens that came in.
+// the choice would take, exactly, half-empty last pages included. What those pages have left over is then filled with the slots
+// that win most by it. One workgroup per layer; integers only across lanes, so the result does not depend on timing. The ring
+// begins after the tokens that came in.
 @group(0) @binding(0) var<uniform> info: CacheInfo;
 @group(0) @binding(1) var<uniform> step: CompressStep;
 @group(0) @binding(2) var<storage, read_write> candidates: array<vec4u>; // (G, numCandidates), see lib/compress-step
@@ -12,6 +13,7 @@
 const OPTIONS = 11u;                                  // dropped, and up to ten formats
 const LARGEST = 0x7F000000u;                          // bits of 1.7e38
 const INFINITE = 0x7F800000u;
+const OPTION_BITS = 15u;                              // of n, where an option stands once it is settled
 var<workgroup> tally: array<atomic<u32>, G * OPTIONS>;
 var<workgroup> low: array<u32, G>;                    // bits of a lambda that takes too much
 var<workgroup> high: array<u32, G>;                   // bits of one that fits
@@ -19,14 +21,24 @@ var<workgroup> safe: array<u32, G>;                   // bits of the head's own 
 var<workgroup> pages: array<u32, G>;
 var<workgroup> quota: array<u32, G>;
 var<workgroup> holding: u32;                          // 1: held slots are not demoted
-var<workgroup> before: array<u32, OPTIONS * WG>;      // slots of each option in the lanes before
+var<workgroup> places: array<u32, G * OPTIONS>;       // of the pages that a list has
+var<workgroup> before: array<atomic<u32>, OPTIONS * WG>; // slots of each option in the lanes before; earlier, slots by what they would win: (G, BINS)
 
-// The cheapest option at this price of a byte (tiers: of a unit of importance). A slot never gets more bits than it has.
+fn limitOf(slot: vec4u) -> u32 { return select(info.numFormats, formatOf(slot.x) + 1u, isInPages(slot.x)); } // a slot never gets more bits than it has
+
+// What is lost where a slot gets an option: the expected error of the output, squared.
+fn costOf(slot: vec4u, option: u32) -> f32 {
+  let damage = abs(bitcast<f32>(slot.w));
+  if (option == 0u) { return damage; }
+  let format = info.formats[option - 1u];
+  return damage * (info.kappa * (1.0 - exp(-format.relativeKey * bitcast<f32>(slot.z))) + format.relativeValue);
+}
+
+// The cheapest option at this price of a byte (tiers: of a unit of importance).
 fn bestOption(slot: vec4u, lambda: f32) -> u32 {
   if (info.mode == 0u) { return 1u; }
   if (step.judged == 0u) { return select(info.numFormats, formatOf(slot.x) + 1u, isInPages(slot.x)); }
-  var limit = info.numFormats;
-  if (isInPages(slot.x)) { limit = formatOf(slot.x) + 1u; }
+  let limit = limitOf(slot);
   var option = 0u;
   if (info.mode == 1u) {
     let p = abs(bitcast<f32>(slot.y));
@@ -34,13 +46,10 @@ fn bestOption(slot: vec4u, lambda: f32) -> u32 {
       if (p >= lambda * info.formats[f].threshold) { option = f + 1u; }
     }
   } else {
-    let noise = bitcast<f32>(slot.z);
-    let damage = abs(bitcast<f32>(slot.w));
-    var least = damage;
-    for (var f = 0u; f < limit; f++) {
-      let format = info.formats[f];
-      let cost = damage * (info.kappa * (1.0 - exp(-format.relativeKey * noise)) + format.relativeValue) + lambda * format.bytes;
-      if (cost < least) { least = cost; option = f + 1u; }
+    var least = costOf(slot, 0u);
+    for (var o = 1u; o <= limit; o++) {
+      let cost = costOf(slot, o) + lambda * info.formats[o - 1u].bytes;
+      if (cost < least) { least = cost; option = o; }
     }
   }
   if (holding == 1u && (slot.w & HELD) != 0u) { option = limit; }
@@ -95,31 +104,32 @@ fn reset(lane: u32) {
   workgroupBarrier();
 }
 
-// Every candidate's option and its rank in its list; lists' new lengths into the table.
+// Every candidate's rank in its list; lists' new lengths into the table.
 fn rank(lane: u32) {
+  storageBarrier();
+  workgroupBarrier();
   for (var head = 0u; head < info.kvHeads; head++) {
-    let lambda = lambdaOf(high[head], head);
     let n = counts[head];
     let run = (n + WG - 1u) / WG;
     var mine = array<u32, OPTIONS>();
     for (var i = lane * run; i < min(n, (lane + 1u) * run); i++) {
       let at = head * step.numCandidates + i;
-      let option = bestOption(candidates[at], lambda);
+      let option = candidates[at].z & OPTION_BITS;
       candidates[at].z = (option << 28u) | mine[option];
       mine[option]++;
     }
-    for (var o = 0u; o < OPTIONS; o++) { before[o * WG + lane] = mine[o]; }
+    for (var o = 0u; o < OPTIONS; o++) { atomicStore(&before[o * WG + lane], mine[o]); }
     workgroupBarrier();
     if (lane >= 1u && lane <= info.numFormats) {
       let list = T_HEADER + head * info.numFormats + lane - 1u;
       var sum = select(table[list], 0u, step.rebuild == 1u);
-      for (var j = 0u; j * run < n; j++) { let c = before[lane * WG + j]; before[lane * WG + j] = sum; sum += c; }
+      for (var j = 0u; j * run < n; j++) { let c = atomicLoad(&before[lane * WG + j]); atomicStore(&before[lane * WG + j], sum); sum += c; }
       table[list] = sum;
     }
     workgroupBarrier();
     for (var i = lane * run; i < min(n, (lane + 1u) * run); i++) {
       let at = head * step.numCandidates + i;
-      candidates[at].z += before[(candidates[at].z >> 28u) * WG + lane];
+      candidates[at].z += atomicLoad(&before[(candidates[at].z >> 28u) * WG + lane]);
     }
     workgroupBarrier();
   }
@@ -175,6 +185,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       reset(lane);
     }
   }
+  settle(lane);
+  fill(lane);
   rank(lane);
   takePages(lane);
 }

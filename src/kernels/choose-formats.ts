@@ -2,6 +2,7 @@
 
 import shader from "../../shaders/choose-formats.wgsl?raw";
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
+import fillPlaces from "../../shaders/lib/fill-places.wgsl?raw";
 import takePages from "../../shaders/lib/take-pages.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -20,7 +21,7 @@ export interface ChooseFormatsArgs {
 export function bindChooseFormats(gpu: Gpu, geometry: CacheGeometry, args: ChooseFormatsArgs): { record(recorder: Recorder): void } {
   const spec = {
     name: "choose-formats",
-    code: [compressStep, takePages, shader],
+    code: [compressStep, takePages, fillPlaces, shader],
     bindings: ["uniform", "uniform", "write", "read", "write", "write"] as const,
     workgroup: gpu.software ? 64 : 256,
   };

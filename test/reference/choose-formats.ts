@@ -1,4 +1,5 @@
-// choose-formats: which format every slot gets under a page budget, in f64: the cheapest option at a price per byte, and the price by bisection.
+// choose-formats: which format every slot gets under a page budget, in f64: the cheapest option at a price per byte, the price by bisection, and then what the
+// pages have left over, list by list.
 
 import { type Format, relativeErrors } from "../../src/cache/formats";
 import type { Calibration } from "../../src/policy/calibration";
@@ -79,7 +80,7 @@ export function chooseFormats(heads: readonly (readonly Slot[])[], pages: number
   const quota = Math.floor(pages / heads.length);
   const sum = (price: number): number => all.reduce((total, head) => total + pagesOf(choice(head, capped(head, price)), rule), 0);
   const shared = rule.perHead ? Number.NaN : lowestPrice((price) => sum(price) <= pages);
-  return all.map((head) => {
+  const priced = all.map((head) => {
     if (rule.perHead)
       return choice(
         head,
@@ -92,6 +93,32 @@ export function chooseFormats(heads: readonly (readonly Slot[])[], pages: number
       lowestPrice((price) => pagesOf(choice(head, price), rule) <= own, bitsOf(capped(head, shared)), 3),
     );
   });
+  return rule.mode === "rate-distortion" ? priced.map((choices, head) => filled(choices, heads[head] ?? [], rule)) : priced;
+}
+
+/**
+ * Moves slots up into the places that their pages have left over, the richest list first, those that win most by it. Slots whose gains share their first
+ * 24 bits move together or not at all.
+ */
+export function filled(choices: readonly number[], slots: readonly Slot[], rule: Rule): number[] {
+  const now = [...choices];
+  const lengthOf = (format: number, of: readonly number[]): number => of.filter((chosen) => chosen === format).length;
+  for (let f = rule.formats.length - 1; f >= 0; f--) {
+    const perPage = rule.slotsPerPage[f] ?? Number.NaN;
+    const gains = slots.map((slot, i) => {
+      const from = now[i] ?? -1;
+      return from >= f || f > (slot.limit ?? f) ? 0 : Math.max(0, costOf(slot, from, rule) - costOf(slot, f, rule));
+    });
+    const digits = (gain: number): number => Math.floor(bitsOf(gain) / 2 ** 7);
+    let places = Math.ceil(lengthOf(f, choices) / perPage) * perPage - lengthOf(f, now);
+    for (const gain of [...new Set(gains.filter((won) => bitsOf(won) > 0).map(digits))].sort((a, b) => b - a)) {
+      const movers = gains.flatMap((won, i) => (bitsOf(won) > 0 && digits(won) === gain ? [i] : []));
+      places -= movers.length;
+      if (places < 0) break;
+      for (const i of movers) now[i] = f;
+    }
+  }
+  return now;
 }
 
 /** Where the search for a price begins: bits of 1.7e38. */
