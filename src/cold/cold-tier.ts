@@ -11,7 +11,7 @@ import { runAhead } from "../gpu/readback";
 import type { Recorder } from "../gpu/recorder";
 import { openScratchFile } from "../load/scratch-file";
 import { Evicted } from "./evicted";
-import { Guests } from "./guests";
+import { Guests, type GuestsState } from "./guests";
 import { Mailbox, type Part } from "./mailbox";
 import { Occurrences } from "./occurrences";
 import type { ColdSettings } from "./options";
@@ -42,6 +42,14 @@ interface TierState {
   /** Of the blocks: must be the same for a block to belong to that moment. */
   readonly versions: ReadonlyMap<number, number>;
   readonly ids: readonly number[];
+  readonly guests: GuestsState;
+  readonly evicted: Uint32Array;
+  /** Positions below are captured. */
+  readonly stored: number;
+  /** What pages hold now is still to be asked for. */
+  readonly fresh: boolean;
+  /** Position of the signal applied last. */
+  readonly observed: number;
 }
 
 interface Letter {
@@ -153,24 +161,36 @@ export class ColdTier implements CacheWatcher {
   }
 
   get state(): TierState {
-    return { versions: new Map([...this.store.blocks].map(({ index, version }) => [index, version])), ids: this.#occurrences.ids.slice() };
+    return {
+      versions: new Map([...this.store.blocks].map(({ index, version }) => [index, version])),
+      ids: this.#occurrences.ids.slice(),
+      guests: this.#guests.state,
+      evicted: this.#evicted.words.slice(),
+      stored: Math.min(this.#stored, ...[...this.#notes].map(({ from }) => from)), // what is under way comes back to another
+      fresh: this.#fresh || this.#notes.size > 0,
+      observed: this.#observed,
+    };
   }
 
-  /** What is known of pages is not true any more, no guest is there, and what was put into the store since is of another conversation. */
+  /**
+   * Pages, rings and guests' rows are those of another moment; what was put into the store since is of another conversation. Where the store holds all that it
+   * held then, everything goes on as it would have then.
+   */
   resume(state: unknown, tokens: number): void {
-    const { versions, ids } = isState(state) ? state : { versions: new Map<number, number>(), ids: [] };
-    const { shape } = this.store;
+    const known = isState(state) ? state : undefined;
     this.#letters = [];
     for (const note of this.#notes) note.to = 0;
     this.#notes.clear();
-    this.#evicted = new Evicted(shape, this.cache.plan.tokens);
-    this.#guests.reset();
     this.#prompt.dispose();
-    this.store.retain(({ index, version }) => versions.get(index) === version);
-    this.#stored = Math.max(0, tokens - this.cache.policy.ring); // what the ring holds can be read again
-    this.#occurrences.add(0, ids);
-    this.#observed = tokens - 1;
-    this.#fresh = true;
+    this.#evicted = new Evicted(this.store.shape, this.cache.plan.tokens);
+    if (known) this.#evicted.words.set(known.evicted);
+    this.store.retain(({ index, version }) => known?.versions.get(index) === version);
+    this.#guests.resume(known?.guests);
+    const same = known !== undefined && [...known.versions.keys()].every((block) => this.store.block(block));
+    this.#stored = same ? known.stored : Math.max(0, tokens - this.cache.policy.ring); // what the ring holds can be read again
+    this.#fresh = same ? known.fresh : true;
+    this.#occurrences.add(0, known?.ids ?? []);
+    this.#observed = known?.observed ?? tokens - 1;
   }
 
   // -- what callers ask

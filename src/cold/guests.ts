@@ -5,16 +5,26 @@ import { writeGuests } from "../cache/extra-rows";
 import type { KvCache } from "../cache/kv-cache";
 import type { Gpu } from "../gpu/device";
 import type { Evicted } from "./evicted";
-import { Recall, type RecallOptions } from "./recall";
+import { Recall, type RecallOptions, type RecallState } from "./recall";
 import { BLOCK, type ColdStore } from "./store";
+
+/** Slots written into a place's rows, and the first token that saw them. */
+interface Written {
+  readonly slots: number;
+  readonly since: number;
+}
+
+export interface GuestsState {
+  readonly recall: RecallState;
+  readonly written: readonly Written[];
+}
 
 export class Guests {
   /** Blocks that fit. */
   readonly places: number;
   #recall: Recall;
-  /** By place: slots written, and the first token that saw them. */
-  #written: { slots: number; since: number }[] = [];
-  #emptied = false; // the rows are to be emptied
+  #written: Written[] = []; // by place
+  readonly #left = new Set<number>(); // places whose rows are to be emptied
 
   constructor(
     private readonly gpu: Gpu,
@@ -24,24 +34,35 @@ export class Guests {
   ) {
     this.places = Math.floor(cache.plan.extras.guests / BLOCK);
     this.#recall = new Recall(this.places, options);
-    this.#written = this.#recall.guests.map(() => ({ slots: 0, since: 0 }));
+    this.#written = this.#recall.guests.map(() => NOTHING);
   }
 
-  /** Nobody is there, and nobody was pointed at. The rows follow before the next token. */
-  reset(): void {
-    this.#recall = new Recall(this.places, this.options);
-    this.#written = this.#recall.guests.map(() => ({ slots: 0, since: 0 }));
-    this.#emptied = true;
+  /** What a copy of the cache must know: the rows themselves are copied on the GPU. */
+  get state(): GuestsState {
+    return { recall: this.#recall.state, written: [...this.#written] };
+  }
+
+  /** The rows are those of another moment, in this state; without one nobody is there. Blocks that the store no longer holds leave before the next token. */
+  resume(state?: GuestsState): void {
+    this.#recall = new Recall(this.places, this.options, state?.recall);
+    this.#written = this.#recall.guests.map((_, place) => state?.written[place] ?? NOTHING);
+    this.#left.clear();
+    for (const [place, block] of this.#recall.guests.entries()) {
+      if (block !== undefined && this.store.block(block)) continue;
+      this.#recall.guests[place] = undefined;
+      this.#written[place] = NOTHING;
+      this.#left.add(place);
+    }
   }
 
   /** Before a token: nothing that another moment of the cache left is attended to. */
   prepare(): void {
-    if (!this.#emptied) return;
     const { layers, kvHeads } = this.store.shape;
-    const empty = Array<undefined>(this.places * BLOCK).fill(undefined);
-    for (let layer = 0; layer < layers; layer++)
-      for (let head = 0; head < kvHeads; head++) writeGuests(this.gpu, this.cache.buffers, { layer, head, first: 0 }, empty);
-    this.#emptied = false;
+    const empty = Array<undefined>(BLOCK).fill(undefined);
+    for (const place of this.#left)
+      for (let layer = 0; layer < layers; layer++)
+        for (let head = 0; head < kvHeads; head++) writeGuests(this.gpu, this.cache.buffers, { layer, head, first: place * BLOCK }, empty);
+    this.#left.clear();
   }
 
   /** The token at `position` attended to the block's rows. */
@@ -91,7 +112,7 @@ export class Guests {
     for (let layer = 0; layer < layers; layer++)
       for (let head = 0; head < kvHeads; head++) slots += positions.filter((position) => evicted.has(layer, head, position) && this.store.has(position)).length;
     if (slots === written.slots) return;
-    written.slots = slots;
+    this.#written[place] = { ...written, slots };
     for (let layer = 0; layer < layers; layer++)
       for (let head = 0; head < kvHeads; head++) {
         const rows = positions.map((position) => {
@@ -102,3 +123,5 @@ export class Guests {
       }
   }
 }
+
+const NOTHING: Written = { slots: 0, since: 0 };

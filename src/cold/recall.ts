@@ -15,16 +15,29 @@ export interface Change {
   readonly block: number;
 }
 
+/** Who is there, and how much every block was pointed at lately. */
+export interface RecallState {
+  readonly guests: readonly (number | undefined)[];
+  readonly pointed: ReadonlyMap<number, number>;
+}
+
 export class Recall {
   /** Block by place; undefined where none is. */
   readonly guests: (number | undefined)[];
-  readonly #pointed = new Map<number, number>();
+  readonly #pointed: Map<number, number>;
 
+  /** @param state it goes on from there; without it nobody is there and nobody was pointed at */
   constructor(
     places: number,
     private readonly options: RecallOptions,
+    state?: RecallState,
   ) {
-    this.guests = Array<number | undefined>(places).fill(undefined);
+    this.guests = Array.from({ length: places }, (_, place) => state?.guests[place]);
+    this.#pointed = new Map(state?.pointed);
+  }
+
+  get state(): RecallState {
+    return { guests: [...this.guests], pointed: new Map(this.#pointed) };
   }
 
   has(block: number): boolean {
