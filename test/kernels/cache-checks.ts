@@ -10,16 +10,34 @@ import { type CacheWords, pageLists } from "../reference/page-table";
 export type SlotFormats = ReadonlyMap<number, number>;
 
 export async function readWords(gpu: Gpu, { buffers, plan, policy }: KvCache): Promise<CacheWords> {
-  const read = async (buffer: GPUBuffer): Promise<Uint32Array> => new Uint32Array(await gpu.read(buffer));
+  const none = new Uint32Array();
+  const [tables = none, free = none, ring = none, ...rest] = await readAll(gpu, [
+    buffers.tables,
+    buffers.free,
+    buffers.ring,
+    ...buffers.pool,
+    ...(plan.bases ? [plan.bases] : []),
+  ]);
   const pool = new Uint32Array(plan.totalPages * plan.layout.pageWords);
   let at = 0;
-  for (const segment of buffers.pool) {
-    const part = await read(segment);
+  for (const part of rest.slice(0, buffers.pool.length)) {
     pool.set(part.subarray(0, pool.length - at), at);
     at = Math.min(pool.length, at + part.length);
   }
-  const [tables, free, ring] = [await read(buffers.tables), await read(buffers.free), await read(buffers.ring)];
-  return { plan, policy, tables, pool, free, ring, ...(plan.bases && { bases: await read(plan.bases) }) };
+  const bases = rest[buffers.pool.length];
+  return { plan, policy, tables, pool, free, ring, ...(bases && { bases }) };
+}
+
+/** Several buffers in one readback: waiting for the GPU is what a small one costs. */
+async function readAll(gpu: Gpu, buffers: readonly GPUBuffer[]): Promise<Uint32Array[]> {
+  const starts = buffers.map((_, index) => buffers.slice(0, index).reduce((sum, { size }) => sum + size, 0));
+  const joined = gpu.createBuffer("Test.readAll", (starts.at(-1) ?? 0) + (buffers.at(-1)?.size ?? 0), "scratch");
+  const recorder = gpu.record("readAll");
+  for (const [index, buffer] of buffers.entries()) recorder.copy(buffer, 0, joined, starts[index] ?? 0, buffer.size);
+  recorder.submit();
+  const bytes = await gpu.read(joined);
+  gpu.destroyBuffer(joined);
+  return buffers.map(({ size }, index) => new Uint32Array(bytes, starts[index], size / 4));
 }
 
 /** Where a layer's ring begins, by the kernels' own word for it. */

@@ -37,12 +37,26 @@ export function recentMass(age: number, { recency, recencySpan }: Pick<Policy, "
 }
 
 /** What a slot costs in a format (index), or dropped (-1). */
-export function costOf(slot: Slot, format: number, { formats, kappa, power, calibration }: Rule): number {
-  const damage = (slot.importance + (slot.recent ?? 0)) ** power * slot.valueEnergy;
-  const bits = formats[format];
-  if (!bits) return damage;
-  const errors = relativeErrors(bits, calibration);
-  return damage * (kappa * -Math.expm1(-errors.key * slot.noise) + errors.value);
+export function costOf(slot: Slot, format: number, rule: Rule): number {
+  return costsOf(slot, rule)[format + 1] ?? Number.NaN;
+}
+
+/** Known costs: they are asked for at every price that is tried. */
+const known = new WeakMap<Rule, WeakMap<Slot, readonly number[]>>();
+
+/** Dropped, then by format. */
+function costsOf(slot: Slot, rule: Rule): readonly number[] {
+  const bySlot = known.get(rule) ?? new WeakMap<Slot, readonly number[]>();
+  known.set(rule, bySlot);
+  let costs = bySlot.get(slot);
+  if (!costs) {
+    const { formats, kappa, power, calibration } = rule;
+    const damage = (slot.importance + (slot.recent ?? 0)) ** power * slot.valueEnergy;
+    const errors = formats.map((bits) => relativeErrors(bits, calibration));
+    costs = [damage, ...errors.map(({ key, value }) => damage * (kappa * -Math.expm1(-key * slot.noise) + value))];
+    bySlot.set(slot, costs);
+  }
+  return costs;
 }
 
 /** Format of a slot at a price: its index, -1 for dropped. */
@@ -65,7 +79,9 @@ export function bestFormat(slot: Slot, price: number, rule: Rule): number {
 
 /** Pages that one head's slots take. */
 export function pagesOf(choice: readonly number[], { slotsPerPage }: Pick<Rule, "slotsPerPage">): number {
-  return slotsPerPage.reduce((sum, slots, f) => sum + Math.ceil(choice.filter((chosen) => chosen === f).length / slots), 0);
+  const lengths = slotsPerPage.map(() => 0);
+  for (const f of choice) if (f >= 0) lengths[f] = (lengths[f] ?? 0) + 1;
+  return slotsPerPage.reduce((sum, slots, f) => sum + Math.ceil((lengths[f] ?? 0) / slots), 0);
 }
 
 /** Formats of every head's slots under the budget. */

@@ -28,12 +28,27 @@ export function half(value: number): number {
 /** Walsh-Hadamard transform of each block (the largest power of two that divides D), orthonormal, by its definition; its own inverse. */
 export function hadamard(x: Numbers): Float64Array {
   const block = x.length & -x.length;
-  return Float64Array.from({ length: x.length }, (_, c) => {
+  const signs = signsOf(block);
+  const y = new Float64Array(x.length);
+  for (let c = 0; c < x.length; c++) {
     const start = c - (c % block);
     let sum = 0;
-    for (let j = 0; j < block; j++) sum += (parity(c & j & (block - 1)) ? -1 : 1) * (x[start + j] ?? Number.NaN);
-    return sum / Math.sqrt(block);
-  });
+    for (let j = 0; j < block; j++) sum += (signs[(c % block) * block + j] ?? Number.NaN) * (x[start + j] ?? Number.NaN);
+    y[c] = sum / Math.sqrt(block);
+  }
+  return y;
+}
+
+const knownSigns = new Map<number, Int8Array>();
+
+/** The matrix (block, block): -1 where an odd number of bits of row and column meet. */
+function signsOf(block: number): Int8Array {
+  let signs = knownSigns.get(block);
+  if (!signs) {
+    signs = Int8Array.from({ length: block * block }, (_, at) => (parity(Math.floor(at / block) & at & (block - 1)) ? -1 : 1));
+    knownSigns.set(block, signs);
+  }
+  return signs;
 }
 
 export interface Coded {

@@ -170,26 +170,28 @@ function readSlot(words: CacheWords, layer: number, head: number, formatIndex: n
   const shared = (format.basis === "klt" || keyBits[0] === 2) && valueBits <= 2;
   const keyScale = rawKey ? 0 : (scales[0] ?? 0);
   const valueScale = shared ? (scales[0] ?? 0) >>> 16 : (scales[rawKey ? 0 : 1] ?? 0);
-  const [keyMean, valueMean] = meansOf(words, layer, head);
   const keyPart = raw.slice(0, keyWords);
   const valuePart = raw.slice(keyWords, keyWords + valueWords);
-  const keyCoded = codedPart(keyPart, keyBits, keyScale);
-  const valueCoded = codedPart(valuePart, Array<number>(D).fill(valueBits), valueScale);
   return {
     position: meta & 0x7ffff,
     format: formatIndex,
     importance: 2 ** ((meta >>> 20) / 128 - 28),
     held: ((meta >>> 19) & 1) === 1,
     raw,
-    keyCoded,
-    valueCoded,
     // Decoded when asked for: the rotation by its definition is slow.
+    get keyCoded() {
+      return codedPart(keyPart, keyBits, keyScale);
+    },
+    get valueCoded() {
+      return codedPart(valuePart, Array<number>(D).fill(valueBits), valueScale);
+    },
     get key() {
-      if (format.basis === "klt") return restoreKlt(keyCoded, format.keyGroups, keyMean, foldedOf(words, layer, head));
-      return rawKey ? pairs(keyPart, 0, 1, D / 2) : restore(keyCoded, keyMean);
+      const mean = meansOf(words, layer, head)[0];
+      if (format.basis === "klt") return restoreKlt(this.keyCoded, format.keyGroups, mean, foldedOf(words, layer, head));
+      return rawKey ? pairs(keyPart, 0, 1, D / 2) : restore(this.keyCoded, mean);
     },
     get value() {
-      return valueBits === 16 ? pairs(valuePart, 0, 1, D / 2) : restore(valueCoded, valueMean);
+      return valueBits === 16 ? pairs(valuePart, 0, 1, D / 2) : restore(this.valueCoded, meansOf(words, layer, head)[1]);
     },
   };
 }
