@@ -13,7 +13,7 @@ import { PRESET_NAMES, PRESETS } from "./presets";
 import { type Propagation, resolvePropagation } from "./propagation";
 import { type ReadRule, resolveReading } from "./reading";
 import { type Reevaluation, resolveReevaluation } from "./reevaluation";
-import { RING, resolveSchedule, type ScheduleRule } from "./schedules";
+import { RING, resolveSchedule, type ScheduleRule, SINKS } from "./schedules";
 import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
 import type { ScoreOptions } from "./scorers/scorer";
 
@@ -77,7 +77,7 @@ export function needsBudget(policy: Policy): boolean {
 
 /**
  * @param calibration of the model: rate-distortion then has the formats that need one on offer
- * @param ratio the budget as a part of the full cache; where it is small, 16-bit rings of full length would take most of it
+ * @param ratio the budget as a part of the full cache; where it is small, 16-bit rings and sinks of full length would take most of it
  * Throws BAD_OPTION.
  */
 export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibration?: Calibration, ratio = 1): Policy {
@@ -88,9 +88,10 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
   const mode = modes[kind];
   if (!mode) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
   const { formats, thresholds } = resolveTiers(spec, calibration);
-  const score = resolveScore(spec, mode);
-  const ring = whole("ring", spec.ring ?? (mode === "rate-distortion" && ratio < RING.below ? RING.small : RING.usual), 2, 1024);
-  const sinks = whole("sinks", spec.sinks ?? 4, 0, 64);
+  const size = mode === "rate-distortion" && ratio < RING.below ? "small" : "usual";
+  const ring = whole("ring", spec.ring ?? RING[size], 2, 1024);
+  const sinks = whole("sinks", spec.sinks ?? SINKS[size], 0, 64);
+  const score = resolveScore(spec, mode, sinks);
   const schedule = resolveSchedule(spec.schedule);
   // Where tokens that come later are never judged, none of those that are will have been recent for long.
   const recency = schedule.kind === "prefill" ? 0 : RECENCY.recency;
@@ -177,14 +178,14 @@ function resolveQuantizer({ precision: { quantizer = "range" } }: PolicySpec, mo
   return quantizer;
 }
 
-function resolveScore(spec: PolicySpec, mode: Policy["mode"]): ScoreOptions | undefined {
+function resolveScore(spec: PolicySpec, mode: Policy["mode"], sinks: number): ScoreOptions | undefined {
   const given: ScoreSpec = spec.score ?? { kind: mode === "static" ? "none" : "ensemble" };
   const names = SCORERS.map(({ name }) => name);
   if (given.kind !== "none" && !names.includes(given.kind)) throw bad("score.kind", given.kind, ["none", ...names].join(", "));
   if (mode === "static") return undefined;
   if (given.kind === "none") throw bad("score.kind", given.kind, "a score, as this precision drops or chooses bits by importance");
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const options: ScoreOptions = { ...DEFAULTS, ...scorerByName(given.kind).defaults, ...set, kind: given.kind, sinks: spec.sinks ?? DEFAULTS.sinks };
+  const options: ScoreOptions = { ...DEFAULTS, ...scorerByName(given.kind).defaults, ...set, kind: given.kind, sinks };
   checkScore(options);
   // The rate-distortion rule multiplies by the value's energy itself.
   return mode === "rate-distortion" ? { ...options, valueNorm: false } : options;

@@ -6,6 +6,7 @@ import { Sequence } from "../../src/model/sequence";
 import type { Transformer } from "../../src/model/transformer";
 import { layerShares } from "../../src/policy/layer-shares";
 import { PRESETS } from "../../src/policy/presets";
+import { RING, SINKS } from "../../src/policy/schedules";
 
 /** A policy with what it may use, as a part of the 16-bit cache for all tokens. */
 export interface Candidate {
@@ -39,7 +40,7 @@ export function promptAlone(transformer: Transformer, { policy, ratio = 1 }: Can
     precision: { ...preset.precision, ...(preset.precision.recency !== undefined && { recency: 0 }) }, // no token that is judged stays recent
     schedule: { kind: "prefill" },
     budget: { kind: "table", table: layerShares(config, ratio, codec?.calibration) }, // those of the ratio at which the prompt is compressed
-    ...(ratio < 0.1 && { ring: 8 }), // as by itself
+    ...(ratio < RING.below && { ring: RING.small, sinks: SINKS.small }), // as by itself
   };
   const promptBytes = ratio * prompt * fullBytesPerToken(config);
   // What later tokens take depends on the pages' size, and that on the budget: a few rounds settle both.

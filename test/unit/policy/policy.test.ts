@@ -131,8 +131,12 @@ describe("layer shares", () => {
 });
 
 test("a small budget halves the ring of rate-distortion, unless the caller set it", () => {
-  expect(resolvePolicy("lacuna", undefined, 0.125).ring).toBe(16);
-  expect(resolvePolicy("lacuna", undefined, 0.0625).ring).toBe(8);
-  expect(resolvePolicy({ precision: { kind: "rate-distortion" }, ring: 32 }, undefined, 0.0625).ring).toBe(32);
-  expect(resolvePolicy("expected-attention", undefined, 0.0625).ring).toBe(16);
+  expect(resolvePolicy("lacuna", undefined, 0.125)).toMatchObject({ ring: 16, sinks: 4, score: { sinks: 4 } });
+  expect(resolvePolicy("lacuna", undefined, 0.0625)).toMatchObject({ ring: 8, sinks: 2, score: { sinks: 2 } });
+  expect(resolvePolicy({ precision: { kind: "rate-distortion" }, ring: 32, sinks: 5 }, undefined, 0.0625)).toMatchObject({
+    ring: 32,
+    sinks: 5,
+    score: { sinks: 5 },
+  });
+  expect(resolvePolicy("expected-attention", undefined, 0.0625)).toMatchObject({ ring: 16, sinks: 4 });
 });
