@@ -28,9 +28,8 @@ export const PRESETS = {
     title: "Lacuna, thorough",
     sentence: "The same after reading the prompt twice: what is looked up to repeat it counts too.",
     source: "Lacuna with KVzip's replay",
-    // A replay says what of the prompt is looked up again, and less than diversity of what comes after it: recent tokens weigh as much as all others. It is also
-    // nearer to the attention to come than a guess in one pass, whose differences are raised more.
-    spec: { score: { kind: "ensemble-replay" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion", recency: 1, power: 1.1 } },
+    // A replay says what of the prompt is looked up again, and less than diversity of what comes after it: recent tokens weigh as much as all others.
+    spec: { score: { kind: "ensemble-replay" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion", recency: 1 } },
   },
   auto: {
     title: "Automatic",
