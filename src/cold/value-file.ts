@@ -55,6 +55,7 @@ export class ValueFile {
       first = end;
     }
     this.#free.push(...records.slice(first).reverse());
+    if (first < parts.length) this.trim(); // the file is not as long as it was to become
   }
 
   /** A copy of a record; undefined where the file cannot be read. */

@@ -142,6 +142,7 @@ describe("with its values in a file", () => {
         opfs.quota = Number.POSITIVE_INFINITY;
         await file.close();
       }),
+      { numRuns: 300, endOnFailure: true }, // what a case that failed left in the store would fail smaller ones
     );
   });
 
