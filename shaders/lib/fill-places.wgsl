@@ -1,4 +1,5 @@
-// fill-places: the options at the prices found, and what the lists' last pages then have left over is filled. Needs the bindings info, step, candidates and counts, and the arrays and costs of choose-formats.
+// fill-places: the options at the prices found, and what the lists' last pages then have left over is filled. Needs the bindings
+// info, step, candidates and counts, and the arrays and costs of choose-formats.
 const BINS = 16u;         // of a digit of four bits
 const ALL = 0xFFFFFFFFu;  // in place of a gain's first digits: every slot that gains has its place
 

@@ -1,6 +1,7 @@
 // scorers: every method by its name, and the settings of those that set none.
 
 import type { ScoreName } from "../../engine-types";
+import { SINKS } from "../schedules";
 import { attentionHistory } from "./attention-history";
 import { cake } from "./cake";
 import { critical } from "./critical";
@@ -48,7 +49,7 @@ export const SCORERS: readonly Scorer[] = [
 
 /** What a method gets where neither the caller nor its own defaults say otherwise. */
 export const DEFAULTS: Omit<ScoreOptions, "kind"> = {
-  sinks: 4,
+  sinks: SINKS.usual,
   futurePositions: 512,
   epsilon: 0,
   valueNorm: false,
