@@ -14,7 +14,8 @@ var<workgroup> coded: array<f32, D>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x / GROUP;
   let base = group.x * units.x * (D + 2u);
-  let rawUnits = (info.ringSlots + UNIT - 1u) / UNIT + (info.markers + UNIT - 1u) / UNIT;
+  let ringUnits = (info.ringSlots + UNIT - 1u) / UNIT;
+  let markerUnits = (info.markers + UNIT - 1u) / UNIT;
   let guestUnits = (info.guests + UNIT - 1u) / UNIT;
   var most = -1e30;
   for (var u = 0u; u < units.x; u++) { most = max(most, partials[base + u * (D + 2u) + D]); }
@@ -23,11 +24,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var turned = 0.0;
     var mass = vec2f(0.0);                             // as they are, centred
     var unit = 0u;
-    for (; unit < rawUnits + guestUnits; unit++) {
+    for (; unit < ringUnits + markerUnits + guestUnits; unit++) {
       let at = base + unit * (D + 2u);
       let factor = exp(partials[at + D] - most);
       let add = factor * partials[at + c];
-      if (unit < rawUnits) { raw += add; } else { turned += add; } // guests are rotated, but not centred
+      let isRaw = unit < ringUnits + markerUnits && (unit >= ringUnits || info.ringBits == 16u);
+      if (isRaw) { raw += add; } else { turned += add; } // a ring in 8 bits and guests are rotated, but not centred
       mass.x += factor * partials[at + D + 1u];
     }
     for (var f = 0u; f < info.numFormats; f++) {

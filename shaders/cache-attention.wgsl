@@ -6,7 +6,7 @@
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> table: array<u32>;         // with means and extra rows
 @group(0) @binding(3) var<storage, read> rotated: array<f32>;       // (H, D): queries after RoPE
-@group(0) @binding(4) var<storage, read> ring: array<u32>;          // keys, then values from ringPlane on: (G, ringSlots, D/2) f16 pairs
+@group(0) @binding(4) var<storage, read> ring: array<u32>;          // keys, then values from ringPlane on: (G, ringSlots) rows
 @group(0) @binding(5) var<storage, read_write> partials: array<f32>; // (H, units, D + 2): o, m, l
 // lib/bases may follow, then the pool at POOL
 
@@ -46,11 +46,21 @@ fn guestQuad(head: u32, row: u32, word: u32, quad: u32) -> vec4f {
 // (scale, zero) of a guest's key (0) or value (1).
 fn guestScale(head: u32, row: u32, part: u32) -> vec2f { return unpack2x16float(table[guestAt(head, row) + guestCodes() + part]); }
 
+// Four channels of a ring's key (plane 0) or value (plane ringPlane): as they are, or their codes.
+fn ringQuad(head: u32, row: u32, plane: u32, quad: u32) -> vec4f {
+  let at = plane + (head * info.ringSlots + row) * ringRowWords();
+  if (info.ringBits == 8u) { return codes4(ring[at + quad], 0u, 8u); }
+  return vec4f(unpack2x16float(ring[at + quad * 2u]), unpack2x16float(ring[at + quad * 2u + 1u]));
+}
+
+// (scale, zero) of the key (0) or value (1) of a row that isTurned.
+fn turnedScale(unit: Unit, head: u32, row: u32, part: u32) -> vec2f {
+  if (unit.kind == 3u) { return guestScale(head, row, part); }
+  return unpack2x16float(ring[part * info.ringPlane + (head * info.ringSlots + row) * ringRowWords() + D / 4u]);
+}
+
 fn keyQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
-  if (unit.kind == 0u) {
-    let at = (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
-    return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
-  }
+  if (unit.kind == 0u) { return ringQuad(head, spot.slot, 0u, quad); }
   if (unit.kind == 2u) { return extraQuad(head, spot.slot, quad * 2u); }
   if (unit.kind == 3u) { return guestQuad(head, spot.slot, 0u, quad); }
   return pageKeyQuad(unit.format, spot, quad);
@@ -58,10 +68,7 @@ fn keyQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
 
 fn valueQuad(unit: Unit, spot: Spot, quad: u32, head: u32) -> vec4f {
   let slots = unit.format.slots;
-  if (unit.kind == 0u) {
-    let at = info.ringPlane + (head * info.ringSlots + spot.slot) * (D / 2u) + quad * 2u;
-    return vec4f(unpack2x16float(ring[at]), unpack2x16float(ring[at + 1u]));
-  }
+  if (unit.kind == 0u) { return ringQuad(head, spot.slot, info.ringPlane, quad); }
   if (unit.kind == 2u) { return extraQuad(head, spot.slot, D / 2u + quad * 2u); }
   if (unit.kind == 3u) { return guestQuad(head, spot.slot, guestCodes() / 2u, quad); }
   if (isSparse(unit.format)) { return sparseQuad(unit.format, spot, quad); }
@@ -79,10 +86,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let sinks = min(info.sinks, step.firstPosition + 1u);
   let unit = unitOf(head, group.y, sinks);
   let guest = unit.kind == 3u;
-  let keyCoded = guest || (unit.kind == 1u && unit.format.keyBits != 16u);
+  let turned = isTurned(unit);
+  let keyCoded = turned || (unit.kind == 1u && unit.format.keyBits != 16u);
   let klt = KLT && unit.kind == 1u && isKlt(unit.format);
   let sparse = unit.kind == 1u && isSparse(unit.format);
-  let valueCoded = guest || (unit.kind == 1u && unit.format.valueBits != 16u && !sparse);
+  let valueCoded = turned || (unit.kind == 1u && unit.format.valueBits != 16u && !sparse);
   loadQueries(unit, head, lane);
 
   // 1. scores: lane = slot
@@ -98,14 +106,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var h = 0u; h < GROUP; h++) { score[h] += dot(q[h * QUADS + quad], k); }
     }
     var scale = vec2f(1.0, 0.0);
-    if (guest) { scale = guestScale(head, spot.slot, 0u); }
+    if (turned) { scale = turnedScale(unit, head, spot.slot, 0u); }
     else if (keyCoded && !sparse) { scale = keyScale(unit.format, poolWord(spot.page, unit.format.keyScaleWord * unit.format.slots + spot.slot)); }
     var bias = 0.0;
     if (unit.kind == 2u) { bias = markerBias(head, spot.slot); }
     if (guest && table[guestAt(head, spot.slot) + guestCodes() + 2u] == NOWHERE) { bias = -1e30; }
     for (var h = 0u; h < GROUP; h++) {
       var t = score[h];
-      if (keyCoded) { t = scale.x * t + scale.y * sums[h].x + select(sums[h].y, 0.0, guest); } // guests are not centred
+      if (keyCoded) { t = scale.x * t + scale.y * sums[h].x + select(sums[h].y, 0.0, turned); } // these are not centred
       t += bias;
       weight[h * UNIT + s] = t;
       most[h] = max(most[h], t);
@@ -124,7 +132,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var h = 0u; h < GROUP; h++) { total[h * WG + lane] = vec2f(0.0); }
   for (var s = lane; s < unit.count; s += WG) {
     var scale = vec2f(1.0, 0.0);
-    if (guest) { scale = guestScale(head, spotOf(unit, s, sinks).slot, 1u); }
+    if (turned) { scale = turnedScale(unit, head, spotOf(unit, s, sinks).slot, 1u); }
     else if (valueCoded) {
       let spot = spotOf(unit, s, sinks);
       scale = valueScale(unit.format, poolWord(spot.page, unit.format.valueScaleWord * unit.format.slots + spot.slot));

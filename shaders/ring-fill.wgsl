@@ -1,5 +1,5 @@
 // ring-fill: after a prompt, copies its first tokens (sinks) and its newest ones from the staging buffer into the ring's rows.
-// Lane = word of a row; one workgroup row per (row, kv head).
+// Over lib/fill-row-16 or lib/fill-row-8. One workgroup per (row, kv head); lane = word of a row.
 struct RingFill {
   sinks: u32,        // rows 0..sinks are the prompt's first
   newest: u32,       // tokens that stay in the ring
@@ -27,10 +27,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     staged = params.filled - back;
     row = params.ringSlots - params.ring + (params.tokens - back) % params.ring;
   }
-  for (var word = lane; word < D / 2u; word += WG) {
-    let start = (head * params.capacity + staged) * (D / 2u) + word;
-    let to = (head * params.ringSlots + row) * (D / 2u) + word;
-    rows[to] = source[start];
-    rows[params.ringPlane + to] = source[params.sourcePlane + start];
-  }
+  let start = (head * params.capacity + staged) * (D / 2u);
+  let to = (head * params.ringSlots + row) * ringWords();
+  fillRow(start, to, lane);
+  fillRow(params.sourcePlane + start, params.ringPlane + to, lane);
 }

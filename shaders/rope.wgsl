@@ -13,25 +13,6 @@ override HALF: bool;             // channel i turns with i + D/2 (qwen2) instead
 @group(0) @binding(4) var<storage, read_write> keys: array<u32>;         // (G, capacity, D / 2)
 @group(0) @binding(5) var<storage, read_write> values: array<u32>;       // (G, capacity, D / 2)
 
-/** The pair at `word` of a head whose channels begin at qkv[head], turned to the position. */
-fn rotated(head: u32, word: u32, position: u32) -> vec2f {
-  let mine = qkv[head + word];
-  if (!HALF) {
-    let turn = turns[position * (D / 2u) + word];
-    return vec2f(mine.x * turn.x - mine.y * turn.y, mine.x * turn.y + mine.y * turn.x);
-  }
-  let upper = word >= D / 4u;
-  let other = qkv[head + select(word + D / 4u, word - D / 4u, upper)];
-  let at = position * (D / 2u) + 2u * select(word, word - D / 4u, upper);
-  let turn = vec4f(turns[at], turns[at + 1u]);
-  return mine * turn.xz + select(-other, other, upper) * turn.yw;
-}
-
-/** Beyond f16's largest number pack2x16float may return anything. */
-fn packed(pair: vec2f) -> u32 {
-  return pack2x16float(nearestHalf(clamp(pair, vec2f(-65504.0), vec2f(65504.0))));
-}
-
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let at = group.x * WG + lane;

@@ -111,10 +111,12 @@ export interface PolicySpec {
   readonly propagate?: { readonly rate?: number; readonly layer?: number; readonly window?: number; readonly pool?: number };
   /** What a decoded token reads of what is held; everything by default. */
   readonly read?: ReadSpec;
-  /** Tokens of the ring: the newest half of them at least is in 16 bits. Default 16; 8 where rate-distortion has less than a tenth of the bytes. */
+  /** Tokens of the ring: the newest half of them at least stands there, unjudged. Default 16; 8 where rate-distortion has less than a tenth of the bytes. */
   readonly ring?: number;
-  /** The first tokens, in 16 bits, never judged. Default 4; 2 where the ring is 8 by default. */
+  /** The first tokens, never judged. Default 4; 2 where the ring is 8 by default. */
   readonly sinks?: number;
+  /** Of a channel of sinks and ring: 16 are f16; 8 are codes. Default 8 with rate-distortion, else 16. */
+  readonly ringBits?: 16 | 8;
   /** Token ranges [start, end) never evicted, never below k8v8. */
   readonly pinned?: readonly (readonly [number, number])[];
   /**

@@ -57,7 +57,7 @@ fn loadQueries(unit: Unit, head: u32, lane: u32) {
     q[i] = vec4f(rotated[at], rotated[at + 1u], rotated[at + 2u], rotated[at + 3u]) * inverseSqrt(f32(D));
   }
   workgroupBarrier();
-  if (unit.kind == 3u) { rotateQueries(head, lane); }
+  if (isTurned(unit)) { rotateQueries(head, lane); }
   if (unit.kind != 1u || unit.format.keyBits == 16u) { return; }
   if (KLT && isKlt(unit.format)) { turnQueries(unit.format, head, lane); }
   else if (isSparse(unit.format)) { centreQueries(head, lane); }

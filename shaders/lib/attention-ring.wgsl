@@ -41,6 +41,9 @@ fn alwaysSpot(unit: Unit, s: u32, sinks: u32) -> Spot {
   return Spot(0u, index);
 }
 
+// Rows whose codes are turned by a Hadamard matrix, but not centred: guests, and a ring in 8 bits.
+fn isTurned(unit: Unit) -> bool { return unit.kind == 3u || (unit.kind == 0u && info.ringBits == 8u); }
+
 // Word of the table where a list's pages begin.
 fn firstPageWord(list: u32) -> u32 {
   let lists = G * info.numFormats;

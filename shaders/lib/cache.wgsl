@@ -43,6 +43,7 @@ struct CacheInfo {
   plainMarkers: u32,   // 1: markers say nothing of what they stand for
   holds: u32,          // 1: importance is re-evaluated while decoding, and slots that it holds are not demoted
   guestBits: u32,      // of a guest's channel: 8 or 4
+  ringBits: u32,       // of a channel of sinks and ring: 16, or 8: coded as guests are
 }
 
 // One layer's table: header, then lengths and starts by (head, format), then page ids list by list.

@@ -3,7 +3,7 @@
 
 import type { Gpu } from "../gpu/device";
 import type { KvCache } from "./kv-cache";
-import { guestRowWords, markerRowWords } from "./page-layout";
+import { guestRowWords, markerRowWords, ringRowWords } from "./page-layout";
 import { boundBytes, SELECTION_HEADER } from "./read-plan";
 
 /** Slots of one (layer, kv head, format). */
@@ -26,9 +26,9 @@ interface MeanReads {
  * @param rawRows sinks and ring rows of each layer
  */
 export async function bytesReadPerToken(gpu: Gpu, cache: KvCache, held: readonly HeldSlots[], rawRows: readonly number[]): Promise<number> {
-  const { shape, layout, extras } = cache.plan;
+  const { shape, layout, extras, ringBits } = cache.plan;
   const { kvHeads, headSize } = shape;
-  const always = rawRows.reduce((sum, rows) => sum + rows * headSize * 4, 0) * kvHeads;
+  const always = rawRows.reduce((sum, rows) => sum + rows * 8 * ringRowWords(headSize, ringBits), 0) * kvHeads;
   const words = extras.markers * (markerRowWords(headSize) - UNREAD_OF_MARKERS) + extras.guests * guestRowWords(headSize, extras.guestBits);
   const extra = shape.layers * kvHeads * 4 * words;
   const reads = await meanReads(gpu, cache);

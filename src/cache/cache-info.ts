@@ -1,14 +1,14 @@
 // cache-info: the words of shaders/lib/cache.wgsl's CacheInfo, from plan and policy. Leaves to others: the plan (cache-buffers).
 
 import type { Policy } from "../policy/policy";
-import type { CachePlan } from "./cache-buffers";
+import type { CachePlan } from "./cache-plan";
 import { type Format, keptChannels, keyWords, MOST_FORMATS, sharesScales, valueWords } from "./formats";
 
 /** Words of shaders/lib/cache.wgsl's CacheInfo: pinned spans, formats, and its numbers (a multiple of four words). */
 const FORMAT_WORDS = 12;
 const FIRST_FORMAT = 16;
 const FIRST_NUMBER = FIRST_FORMAT + MOST_FORMATS * FORMAT_WORDS;
-export const INFO_BYTES = (FIRST_NUMBER + 24) * 4;
+export const INFO_BYTES = (FIRST_NUMBER + 28) * 4;
 
 /** AGACC's s: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
 const DEVIATIONS = 3;
@@ -40,7 +40,7 @@ export function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   u32(FIRST_NUMBER + 15, plan.meanStart);
   f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0, policy.recencySpan);
   u32(FIRST_NUMBER + 18, plan.extras.guests, plan.extras.markers, plan.extraStart, policy.markers.kind === "plain" ? 1 : 0);
-  u32(FIRST_NUMBER + 22, policy.reevaluate ? 1 : 0, plan.extras.guestBits);
+  u32(FIRST_NUMBER + 22, policy.reevaluate ? 1 : 0, plan.extras.guestBits, plan.ringBits);
   return new Uint8Array(data.buffer);
 }
 

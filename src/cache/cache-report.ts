@@ -9,7 +9,7 @@ import type { CacheBuffers } from "./cache-buffers";
 import { markerSpans } from "./extra-rows";
 import { ALL_FORMATS } from "./formats";
 import type { KvCache } from "./kv-cache";
-import { TABLE_HEADER } from "./page-layout";
+import { ringRowWords, TABLE_HEADER } from "./page-layout";
 
 export type CacheUsage = Pick<KvReport, "bytesByFormat" | "bytesReadPerToken" | "slotsKept" | "slotsEvicted">;
 
@@ -26,7 +26,7 @@ export async function readUsage(gpu: Gpu, cache: KvCache): Promise<CacheUsage> {
   const rawRows = Array.from({ length: layers }, (_, layer) => rawPositions(cache, layer).length);
   const raw = kvHeads * rawRows.reduce((sum, rows) => sum + rows, 0);
   const lists = pageLists(cache, new Uint32Array(await gpu.read(cache.buffers.tables)));
-  const bytes: Record<string, number> = { ring: raw * headSize * 4 };
+  const bytes: Record<string, number> = { ring: raw * 8 * ringRowWords(headSize, plan.ringBits) };
   let kept = raw;
   for (const { format, length } of lists) {
     const name = policy.formats[format]?.name ?? "";
@@ -37,12 +37,13 @@ export async function readUsage(gpu: Gpu, cache: KvCache): Promise<CacheUsage> {
   return { bytesByFormat: bytes, bytesReadPerToken: bytesRead, slotsKept: kept, slotsEvicted: cache.tokens * layers * kvHeads - kept };
 }
 
-/** Every kept position, by layer and kv head: reads all pages, a few MiB at a time. Sinks and ring count as k16v16. */
+/** Every kept position, by layer and kv head: reads all pages, a few MiB at a time. Sinks and ring count as k16v16, or k8v8. */
 export async function readMap(gpu: Gpu, cache: KvCache): Promise<CacheMap> {
   const { plan, policy } = cache;
   const formats = ALL_FORMATS.map(({ name }) => name);
   const layers = Array.from({ length: plan.shape.layers }, (_, layer) => {
-    const raw = rawPositions(cache, layer).map((position) => ({ position, format: formats.indexOf("k16v16") }));
+    const format = formats.indexOf(plan.ringBits === 8 ? "k8v8" : "k16v16");
+    const raw = rawPositions(cache, layer).map((position) => ({ position, format }));
     return Array.from({ length: plan.shape.kvHeads }, () => [...raw]);
   });
   const tables = new Uint32Array(await gpu.read(cache.buffers.tables));

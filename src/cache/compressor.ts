@@ -51,7 +51,7 @@ export interface Intake {
 
 interface LayerOps {
   readonly means: ReturnType<typeof bindSlotMeans>;
-  readonly lift: ReturnType<typeof bindLiftPages>;
+  readonly lift: Op;
   readonly gather: ReturnType<typeof bindGatherSlots>;
   readonly reevaluate?: Op | undefined;
   readonly choose: ReturnType<typeof bindChooseFormats>;
@@ -115,6 +115,11 @@ export class Compressor {
     this.gpu.write(this.step, 0, new Uint32Array(words));
   }
 
+  /** Takes up what a compression of the layer works on: its pages, and the rows of a ring that is coded. Before all else that is recorded of it, where there are any. */
+  recordLift(recorder: Recorder, layer: number): void {
+    if (this.existing === "judged" || this.buffers.opened) this.#layers[layer]?.lift.record(recorder);
+  }
+
   /** Sets the layer's means from the incoming slots: once per cache, before anything is coded. */
   recordMeans(recorder: Recorder, layer: number): void {
     this.#layers[layer]?.means.record(recorder);
@@ -127,7 +132,6 @@ export class Compressor {
   record(recorder: Recorder, layer: number, most: number, reevaluated = false): void {
     const ops = this.#layers[layer];
     if (!ops) return;
-    if (this.existing === "judged") ops.lift.record(recorder);
     ops.gather.record(recorder, most);
     if (reevaluated) ops.reevaluate?.record(recorder);
     ops.choose.record(recorder);
@@ -154,13 +158,7 @@ export class Compressor {
     };
     return {
       means: bindSlotMeans(gpu, geometry, { step: this.step, source: source.rows(layer), means: buffers.mean(layer) }),
-      lift: bindLiftPages(gpu, geometry, {
-        info: buffers.info,
-        table: buffers.table(layer),
-        lifted: this.#lifted,
-        pool: buffers.pool,
-        pages: buffers.plan.mostPages[layer] ?? 0,
-      }),
+      lift: this.#bindLift(layer),
       gather: bindGatherSlots(gpu, geometry, {
         ...shared,
         importance: source.importance?.scores(layer) ?? this.#blank,
@@ -175,5 +173,14 @@ export class Compressor {
           ? []
           : [bindPlaceMarkers(gpu, geometry, shared), bindFoldMarkers(gpu, geometry, { ...shared, markers: extras.markers })],
     };
+  }
+
+  /** Bound wherever it may come to be recorded later: a prompt's compilation is then the ring's too. */
+  #bindLift(layer: number): Op {
+    const { buffers, existing } = this;
+    const { plan, opened } = buffers;
+    const ring = opened && { coded: buffers.ringRows(layer), opened, slots: plan.ringSlots };
+    const pages = existing === "judged" ? (plan.mostPages[layer] ?? 0) : 0;
+    return bindLiftPages(this.gpu, plan.geometry, { info: buffers.info, table: buffers.table(layer), lifted: this.#lifted, pool: buffers.pool, pages, ring });
   }
 }

@@ -4,7 +4,8 @@
 
 import type { MarkerSpan } from "../engine-types";
 import type { Gpu } from "../gpu/device";
-import type { CacheBuffers, CachePlan } from "./cache-buffers";
+import type { CacheBuffers } from "./cache-buffers";
+import type { CachePlan } from "./cache-plan";
 import { encodeGuest, type Guest, NOWHERE } from "./guest-rows";
 import { guestRowWords, markerRowWords } from "./page-layout";
 

@@ -9,7 +9,8 @@ import type { Step } from "../gpu/step";
 import { bindRingFill } from "../kernels/ring-fill";
 import type { ModelConfig } from "../model/model-config";
 import type { Policy } from "../policy/policy";
-import { CacheBuffers, type CachePlan, pagesForAll } from "./cache-buffers";
+import { CacheBuffers } from "./cache-buffers";
+import { type CachePlan, pagesForAll } from "./cache-plan";
 import { Compressor, type SlotSource } from "./compressor";
 import { type AttentionOps, bindLayerAttention, type DecodeBuffers } from "./layer-attention";
 import { LayerPages } from "./layer-pages";
@@ -130,7 +131,7 @@ export class KvCache {
       new Uint32Array([sinks, newest, tokens, policy.ring, staging.capacity, staging.planeWords, plan.ringSlots, plan.ringPlane, staging.tokens]),
     );
     const ops = Array.from({ length: plan.shape.layers }, (_, layer) =>
-      bindRingFill(this.gpu, plan.geometry, { params, source: staging.rows, rows: buffers.ringRows(layer) }),
+      bindRingFill(this.gpu, plan.geometry, { params, source: staging.rows, rows: buffers.ringRows(layer), ringBits: plan.ringBits }),
     );
     this.#ringFill = { ops, params };
   }
@@ -193,6 +194,7 @@ export class KvCache {
     const most = this.#mostCandidates();
     const ring = this.#requireRing();
     for (const layer of layers) {
+      ring.recordLift(recorder, layer);
       if (needsMeans) ring.recordMeans(recorder, layer);
       this.#ringScores?.record?.(recorder, layer);
       ring.record(recorder, layer, most, this.#reevaluates);
@@ -315,9 +317,9 @@ export class KvCache {
     const scores = this.#ringScores;
     const { buffers, plan, policy } = this;
     return {
-      rows: (layer) => buffers.ringRows(layer),
+      rows: (layer) => buffers.openRows(layer),
       capacity: plan.ringSlots,
-      planeWords: plan.ringPlane,
+      planeWords: plan.openPlane,
       wrap: policy.ring,
       baseRow: policy.sinks,
       ...(scores ? { importance: scores } : {}),

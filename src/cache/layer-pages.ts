@@ -65,7 +65,10 @@ export class LayerPages {
   /** Before a layer's own compression, when its scores stand: sets its budget and those of the layers before it, which are cut down to them. */
   record(recorder: Recorder, layer: number): void {
     for (const op of this.#layers[layer] ?? []) op.record(recorder);
-    for (let earlier = 0; earlier < layer; earlier++) this.#trim.record(recorder, earlier, this.#most);
+    for (let earlier = 0; earlier < layer; earlier++) {
+      this.#trim.recordLift(recorder, earlier);
+      this.#trim.record(recorder, earlier, this.#most);
+    }
   }
 
   dispose(): void {

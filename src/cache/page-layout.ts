@@ -78,9 +78,17 @@ export function tableWords(shape: CacheShape, numFormats: number, pages: number)
   return Math.ceil(words / 64) * 64;
 }
 
+/** Of a channel in sinks and ring: f16, or codes of 8 bits with a scale and a zero for each vector. */
+export type RingBits = 16 | 8;
+
+/** Words of a key, or of a value, in sinks and ring: f16 pairs; or codes, four a word, then scale and zero in an f16 pair. */
+export function ringRowWords(headSize: number, bits: RingBits): number {
+  return bits === 16 ? headSize / 2 : headSize / 4 + 1;
+}
+
 /** Words of keys (or of values) of one layer's sinks and ring, padded so that each can be bound by itself. */
-export function ringPlaneWords({ kvHeads, headSize }: CacheShape, slots: number): number {
-  return Math.ceil((kvHeads * slots * headSize) / 2 / 64) * 64;
+export function ringPlaneWords({ kvHeads, headSize }: CacheShape, slots: number, bits: RingBits): number {
+  return Math.ceil((kvHeads * slots * ringRowWords(headSize, bits)) / 64) * 64;
 }
 
 /** Words of the mean key and value of one layer, f16 pairs: (G, 2, D / 2), padded. They stand behind the layer's table. */
@@ -119,6 +127,7 @@ export function guestRowWords(headSize: number, bits: GuestBits): number {
 export interface FixedParts {
   readonly numFormats: number;
   readonly ringSlots: number; // sinks + ring
+  readonly ringBits: RingBits;
   readonly statisticsBytes: number;
   /** None by default. */
   readonly extras?: ExtraRows;
@@ -135,7 +144,7 @@ export function cacheBytes(shape: CacheShape, layout: PageLayout, fixed: FixedPa
   const total = pages.reduce((a, b) => a + b, 0);
   const most = Math.ceil(Math.max(...pages) * (fixed.slack ?? 1));
   const extra = extraWords(shape, fixed.extras ?? NO_EXTRA_ROWS);
-  const perLayer = 2 * ringPlaneWords(shape, fixed.ringSlots) + meanWords(shape) + extra + tableWords(shape, fixed.numFormats, most);
+  const perLayer = 2 * ringPlaneWords(shape, fixed.ringSlots, fixed.ringBits) + meanWords(shape) + extra + tableWords(shape, fixed.numFormats, most);
   return 4 * (shape.layers * perLayer + 4 + total) + Math.max(16, fixed.statisticsBytes) + (fixed.readBytes?.(most) ?? 0) + total * layout.pageBytes;
 }
 
@@ -154,7 +163,8 @@ export function pagesPerLayer(
   const { aside = 0 } = fixed;
   const least = layers * (kvHeads + aside);
   for (let total = Math.floor(budget.bytes / pageBytes); total >= least; ) {
-    const shared = divide(total - layers * aside, budget.shares, fixed.ringSlots * kvHeads * headSize * 4, pageBytes, kvHeads);
+    const ringBytes = fixed.ringSlots * kvHeads * 8 * ringRowWords(headSize, fixed.ringBits);
+    const shared = divide(total - layers * aside, budget.shares, ringBytes, pageBytes, kvHeads);
     const pages = shared.map((count) => count + aside);
     const excess = cacheBytes(shape, layout, fixed, pages) - budget.bytes;
     if (excess <= 0) return pages;

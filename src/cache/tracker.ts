@@ -9,7 +9,8 @@ import { pageReceived } from "../kernels/page-received";
 import { type ReevaluateArgs, reevaluate, WINDOW_BYTES, windowWords } from "../kernels/reevaluate";
 import type { Policy } from "../policy/policy";
 import type { Reevaluation } from "../policy/reevaluation";
-import type { CacheBuffers, CachePlan } from "./cache-buffers";
+import type { CacheBuffers } from "./cache-buffers";
+import type { CachePlan } from "./cache-plan";
 import { unitsBeforePages } from "./extra-rows";
 import type { CacheShape } from "./page-layout";
 

@@ -2,7 +2,7 @@
 // and a text's rows as they are under such a choice. Pure. Leaves to others: which shares are best (calibrate.ts). Source: methods.md 10.3.
 
 import { FORMATS, type Format, slotWords } from "../cache/formats";
-import { fullBytesPerToken } from "../cache/page-layout";
+import { fullBytesPerToken, ringRowWords } from "../cache/page-layout";
 import { DROPPED } from "../kernels/prefill-attention";
 import { float16Bits } from "../load/float16";
 import type { Policy } from "../policy/policy";
@@ -10,7 +10,7 @@ import { type Coder, codersOf } from "./codec";
 import type { Rows } from "./replay";
 import { type HeadDims, type HeadStatistics, rowsOf } from "./statistics";
 
-export type CostRule = Pick<Policy, "kappa" | "power" | "recency" | "recencySpan" | "sinks" | "ring">;
+export type CostRule = Pick<Policy, "kappa" | "power" | "recency" | "recencySpan" | "sinks" | "ring" | "ringBits">;
 
 /** One layer's text and what was measured of it. */
 export interface LayerText extends Rows {
@@ -73,7 +73,7 @@ export function costsOf(layer: LayerText, { formats }: Offer, rule: CostRule, { 
 
 /** Bytes that a layer's sinks and newest tokens take whatever the choice. */
 export function exactBytes(rule: CostRule, { kvHeads, headSize }: Pick<HeadDims, "kvHeads" | "headSize">): number {
-  return (rule.sinks + rule.ring) * kvHeads * headSize * 4;
+  return (rule.sinks + rule.ring) * kvHeads * 8 * ringRowWords(headSize, rule.ringBits);
 }
 
 /**

@@ -4,6 +4,7 @@
 // Leaves to others: what blocks hold (store), who is pointed at (signal), who comes and goes (recall).
 
 import type { KvCache, PromptStaging, RowScores } from "../cache/kv-cache";
+import { openRing } from "../cache/open-ring";
 import type { CacheWatcher } from "../cache/watcher";
 import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
@@ -291,19 +292,18 @@ export class ColdTier implements CacheWatcher {
   #takeRows(note: RowsNote, bytes: ArrayBuffer): void {
     if (!this.#notes.delete(note)) return; // of another moment of the cache
     const { from, to, ringStarts } = note;
-    const { store, cache } = this;
-    const { plan, policy } = cache;
-    const words = new Uint32Array(bytes, 0, cache.buffers.ring.size / 4);
+    const { plan, policy, buffers } = this.cache;
+    const words = openRing(new Uint32Array(bytes, 0, buffers.ring.size / 4), plan);
     const rowOf = (at: number): number => (at < policy.sinks ? at : policy.sinks + (at % policy.ring));
-    const worth = this.#meanWorth() / store.shape.layers;
-    for (let layer = 0; layer < store.shape.layers && from < to; layer++) {
-      const keysAt = layer * 2 * plan.ringPlane;
-      store.put(layer, { words, keysAt, valuesAt: keysAt + plan.ringPlane, capacity: plan.ringSlots }, [from, to], rowOf, (block) =>
-        store.block(block)?.layers[layer] ? 0 : worth,
+    const worth = this.#meanWorth() / plan.shape.layers;
+    for (let layer = 0; layer < plan.shape.layers && from < to; layer++) {
+      const keysAt = layer * 2 * plan.openPlane;
+      this.store.put(layer, { words, keysAt, valuesAt: keysAt + plan.openPlane, capacity: plan.ringSlots }, [from, to], rowOf, (block) =>
+        this.store.block(block)?.layers[layer] ? 0 : worth,
       );
     }
-    store.finish(from, to);
-    this.#evicted.update(this.#probe.hotBits(new Uint32Array(bytes, cache.buffers.ring.size)), policy.sinks, ringStarts);
+    this.store.finish(from, to);
+    this.#evicted.update(this.#probe.hotBits(new Uint32Array(bytes, buffers.ring.size)), policy.sinks, ringStarts);
     this.#guests.refresh(this.#evicted);
   }
 

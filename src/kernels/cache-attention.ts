@@ -6,6 +6,7 @@ import attentionRing from "../../shaders/lib/attention-ring.wgsl?raw";
 import attentionUnits from "../../shaders/lib/attention-units.wgsl?raw";
 import extraRows from "../../shaders/lib/extra-rows.wgsl?raw";
 import kltAttention from "../../shaders/lib/klt-attention.wgsl?raw";
+import ringRows from "../../shaders/lib/ring-rows.wgsl?raw";
 import selectedUnits from "../../shaders/lib/selected-units.wgsl?raw";
 import selectionLib from "../../shaders/lib/selection.wgsl?raw";
 import sparseAttention from "../../shaders/lib/sparse-attention.wgsl?raw";
@@ -40,6 +41,7 @@ export function bindCacheAttention(gpu: Gpu, geometry: CacheGeometry, args: Cach
       stepLib,
       extraRows,
       attentionRing,
+      ringRows,
       ...(selection ? [selectionLib, selectedUnits] : [attentionUnits]),
       attentionKeys,
       shader,

@@ -60,6 +60,8 @@ export interface CacheKernelSpec {
   readonly workgroup: number;
   /** Beside those of every cache kernel. */
   readonly literals?: Readonly<Record<string, number>>;
+  /** Values for the shader's `override` declarations. */
+  readonly constants?: Readonly<Record<string, number>>;
 }
 
 /** Compiles (once) and binds one of the cache's shaders. */
@@ -78,6 +80,7 @@ export function bindCacheKernel(
     name: spec.name,
     code: [halfLib, geometry.sparse ? sparseLib : noSparse, cacheLib, bases ? basesLib : noBases, ...spec.code, ...poolCode],
     bindings: [...own, ...poolBindings],
+    ...(spec.constants && { constants: spec.constants }),
     literals: {
       D: geometry.headSize,
       G: geometry.kvHeads,

@@ -1,6 +1,8 @@
 // ring-attention: one dispatch of shaders/ring-attention.wgsl, after attention-merge.
 
+import ringRows from "../../shaders/lib/ring-rows.wgsl?raw";
 import stepLib from "../../shaders/lib/step.wgsl?raw";
+import turnChannels from "../../shaders/lib/turn-channels.wgsl?raw";
 import shader from "../../shaders/ring-attention.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
@@ -13,7 +15,7 @@ export interface RingAttentionArgs {
   readonly units: BufferView; // uniform vec4u, x = units
   readonly begun: BufferView; // uniform vec4u: x = position of the first token decoded, y = 1 for the most of any query and head, z = tokens from one that is counted to the next
   readonly rotated: BufferView; // (H * D) f32
-  readonly ring: BufferView; // keys first: (G, ringSlots, D/2) u32
+  readonly ring: BufferView; // (2, ringPlane) u32: keys first
   readonly partials: BufferView; // (H, units, D + 2) f32
   readonly received: BufferView; // (G, ringSlots) f32: mean, or most, over queries since a row's own
 }
@@ -22,9 +24,10 @@ export interface RingAttentionArgs {
 export function ringAttention(gpu: Gpu, geometry: CacheGeometry, args: RingAttentionArgs): Op {
   const spec = {
     name: "ring-attention",
-    code: [stepLib, shader],
+    code: [stepLib, ringRows, turnChannels, shader],
     bindings: ["uniform", "uniform", "uniform", "uniform", "read", "read", "read", "write"] as const,
     workgroup: 32,
+    literals: { TURNED: geometry.group * geometry.headSize }, // queries of a kv head
   };
   const buffers = [args.info, args.step, args.units, args.begun, args.rotated, args.ring, args.partials, args.received];
   const { kernel, group } = bindCacheKernel(gpu, geometry, spec, buffers);

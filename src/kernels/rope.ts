@@ -1,6 +1,7 @@
 // rope: shaders/rope.wgsl, a chunk's queries, keys and values after the projection to rotated queries and f16 staging rows (or ring slots).
 
 import halfLib from "../../shaders/lib/half.wgsl?raw";
+import ropePair from "../../shaders/lib/rope-pair.wgsl?raw";
 import stepLib from "../../shaders/lib/step.wgsl?raw";
 import code from "../../shaders/rope.wgsl?raw";
 import { EngineError } from "../errors";
@@ -32,7 +33,7 @@ export function bindRope(gpu: Gpu, args: RopeArgs): { record(recorder: Recorder,
   const WG = 64;
   const kernel = gpu.kernels.get({
     name: "rope",
-    code: [halfLib, stepLib, code],
+    code: [halfLib, stepLib, ropePair, code],
     bindings: ["uniform", "read", "read", "write", "write", "write"],
     constants: { WG, H: heads, G: kvHeads, D: headSize, HALF: args.pairing === "half" ? 1 : 0 },
   });

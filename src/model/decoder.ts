@@ -4,6 +4,7 @@
 import type { KvCache } from "../cache/kv-cache";
 import { Readback, runAhead } from "../gpu/readback";
 import type { Recorder } from "../gpu/recorder";
+import { bindRingRope } from "../kernels/ring-rope";
 import { bindSampler, type SamplerOptions } from "../kernels/sample";
 import type { PromptEnd } from "./prefill";
 import type { Transformer } from "./transformer";
@@ -35,7 +36,7 @@ export class Decoder {
     this.#token = gpu.createBuffer("Decoder.token", 8, "scratch", { owner });
     this.#samples = new Readback(gpu, 8, runAhead(gpu), owner);
     this.#embed = transformer.bindEmbedding(this.#token, transformer.hidden);
-    this.#rotate = Array.from({ length: shape.layers }, (_, layer) => transformer.bindRotation(cache.buffers.ringKeys(layer), cache.buffers.ringValues(layer)));
+    this.#rotate = Array.from({ length: shape.layers }, (_, layer) => bindRingRotation(transformer, cache, layer));
     this.#head = transformer.bindHead(logits);
     this.#sampler = bindSampler(gpu, { logits, vocab: config.vocab, step: transformer.step.buffer, token: this.#token, sampling, recentIds: promptIds, owner });
   }
@@ -114,4 +115,12 @@ export class Decoder {
     cache.watcher?.recordToken(recorder, step.firstPosition);
     return recorder;
   }
+}
+
+/** RoPE of a token being decoded: its key and value to row step.keyRow of a layer's ring, as that is kept. */
+export function bindRingRotation(transformer: Transformer, { buffers, plan }: KvCache, layer: number): TokenOp {
+  if (plan.ringBits === 16) return transformer.bindRotation(buffers.openKeys(layer), buffers.openValues(layer));
+  const { step, qkv, rotated: queries, turns: table } = transformer.decodeBuffers;
+  const shared = { info: buffers.info, pairing: transformer.config.rope.pairing, rows: buffers.ringRows(layer) };
+  return bindRingRope(transformer.gpu, plan.geometry, { ...shared, step, qkv, queries, table });
 }

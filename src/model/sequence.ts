@@ -2,7 +2,7 @@
 // Leaves to others: running the prompt (prefill), the loop (generate, score).
 
 import type { CacheBuffers } from "../cache/cache-buffers";
-import { planCache } from "../cache/cache-buffers";
+import { planCache } from "../cache/cache-plan";
 import { copyCache } from "../cache/cache-snapshot";
 import { KvCache, type RowScores } from "../cache/kv-cache";
 import { fullBytesPerToken } from "../cache/page-layout";
@@ -27,6 +27,7 @@ import { type Propagation, propagationLayer, RETAINED } from "../policy/propagat
 import { checkWindow } from "../policy/reevaluation";
 import { DEFAULTS, scorerByName } from "../policy/scorers";
 import type { ScoreOptions } from "../policy/scorers/scorer";
+import { bindRingRotation } from "./decoder";
 import type { PromptTarget } from "./prefill";
 import type { Transformer } from "./transformer";
 
@@ -156,7 +157,16 @@ export class Sequence {
       ...(bytes === undefined ? {} : { budgetBytes: bytes }),
     };
     const plan = planCache(gpu, config, policy, request, codec);
-    return new KvCache(gpu, config, policy, plan, transformer.decodeBuffers, policy.score ? (buffers, reader) => this.#scoreRing(buffers, reader) : undefined);
+    const cache = new KvCache(
+      gpu,
+      config,
+      policy,
+      plan,
+      transformer.decodeBuffers,
+      policy.score ? (buffers, reader) => this.#scoreRing(buffers, reader) : undefined,
+    );
+    bindRingRotation(transformer, cache, 0); // compiled with the others, before a prompt
+    return cache;
   }
 
   /** What judges a prompt's slots: the policy's score, or where nothing is dropped the one that filters what the first turn reads. */
@@ -187,7 +197,7 @@ export class Sequence {
     const { ringSlots, shape, owner } = buffers.plan;
     const step = new StepBuffer(gpu, owner);
     this.#ringStep = step;
-    const layers = Array.from({ length: shape.layers }, (_, layer) => ({ keys: buffers.ringKeys(layer), values: buffers.ringValues(layer) }));
+    const layers = Array.from({ length: shape.layers }, (_, layer) => ({ keys: buffers.openKeys(layer), values: buffers.openValues(layer) }));
     const attention = this.#countsRing() ? this.#countRing(buffers, reader) : undefined;
     const scorer = new RingScorer(gpu, config, scorerByName(options.kind), options, {
       step: step.buffer,

@@ -125,8 +125,8 @@ export class Transformer {
   }
 
   /** What the cache's attention reads and writes while decoding. */
-  get decodeBuffers(): DecodeBuffers & { readonly qkv: GPUBuffer } {
-    return { step: this.step.buffer, rotated: this.#rotated, output: this.#attended, qkv: this.#qkv };
+  get decodeBuffers(): DecodeBuffers & { readonly qkv: GPUBuffer; readonly turns: GPUBuffer } {
+    return { step: this.step.buffer, rotated: this.#rotated, output: this.#attended, qkv: this.#qkv, turns: this.#rope };
   }
 
   /** Embeds the ids at `ids`, rows step.firstRow.. of `hidden`. */

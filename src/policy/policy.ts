@@ -2,7 +2,7 @@
 // Decides; never touches a buffer.
 
 import { ALL_FORMATS, FORMATS, type Format, formatByName, MOST_FORMATS } from "../cache/formats";
-import type { GuestBits } from "../cache/page-layout";
+import type { GuestBits, RingBits } from "../cache/page-layout";
 import type { Budget, FormatName, MarkerKind, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
 import { AGACC_FORMATS, agaccTiers } from "./agacc";
@@ -47,6 +47,8 @@ export interface Policy {
   readonly read: ReadRule;
   readonly ring: number;
   readonly sinks: number;
+  /** Of a channel of sinks and ring. */
+  readonly ringBits: RingBits;
   readonly pinned: readonly (readonly [number, number])[];
   /** Rows a kv head that stand for what was dropped; count 0 for none. */
   readonly markers: { readonly count: number; readonly kind: MarkerKind };
@@ -115,6 +117,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     read: resolveReading(spec.read, formats, sinks + ring + 1, spec),
     ring,
     sinks,
+    ringBits: resolveRingBits(spec, mode),
     pinned: resolvePinned(spec),
     markers,
     guests: whole("guests", spec.guests ?? 0, 0, MOST_GUESTS),
@@ -221,6 +224,13 @@ function resolvePinned(spec: PolicySpec): (readonly [number, number])[] {
 function resolveGuestBits({ guestBits = 8 }: PolicySpec): GuestBits {
   if (![8, 4].includes(guestBits)) throw bad("guestBits", guestBits, "8, 4");
   return guestBits;
+}
+
+/** Rate-distortion rounds before it drops: 16 bits for the newest tokens would be taken from others that need them more. */
+function resolveRingBits({ ringBits }: PolicySpec, mode: Policy["mode"]): RingBits {
+  const bits = ringBits ?? (mode === "rate-distortion" ? 8 : 16);
+  if (![16, 8].includes(bits)) throw bad("ringBits", bits, "16, 8");
+  return bits;
 }
 
 function resolveMarkers({ markers }: PolicySpec, mode: Policy["mode"]): Policy["markers"] {

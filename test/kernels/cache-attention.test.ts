@@ -73,6 +73,18 @@ test.each(["full", "uniform-8", "uniform-4"] as const)("%s: page boundaries, one
   }
 });
 
+test.each(shapes)("a ring in 8 bits, D $D, $G kv heads of $group queries: from no slot in pages on, past several fills of the ring", async (shape) => {
+  const long = Float64Array.from({ length: shape.D }, (_, c) => half(30 * Math.sin(c + 1)));
+  for (const tokens of [1, 5, 30]) {
+    const bench = new CacheBench(gpu, shape, { precision: { kind: "uniform", format: "k4v4" }, ringBits: 8, ring: 6 }, { tokens: tokens + 20 });
+    await bench.prompt(tokens, (position) => (position === 2 ? { key: long } : {}));
+    for (let i = 0; i < 20; i++)
+      for (const { got, stored } of await bench.append((position) => (position === tokens + 9 ? { key: long } : {}), i % 4 < 2))
+        expectClose(got, stored, tolerances.cacheAttention);
+    bench.dispose();
+  }
+});
+
 test.each(["full", "uniform-4"] as const)("%s: tokens past several ring fills, from an empty prompt's ring on", async (policy) => {
   const bench = new CacheBench(gpu, smol, policy, { tokens: 60 });
   await bench.prompt(2); // fewer than the sinks: everything else goes through the ring

@@ -1,7 +1,8 @@
 // cache-bench: drives a real KvCache with made-up keys and values, and reads everything back for the f64 twins.
 
 import { createBases } from "../../src/cache/bases";
-import { type CacheBuffers, planCache } from "../../src/cache/cache-buffers";
+import type { CacheBuffers } from "../../src/cache/cache-buffers";
+import { planCache } from "../../src/cache/cache-plan";
 import { KvCache, type RowScores } from "../../src/cache/kv-cache";
 import type { PolicySpec, PresetName } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
@@ -10,7 +11,7 @@ import type { ModelConfig } from "../../src/model/model-config";
 import type { Calibration } from "../../src/policy/calibration";
 import { type Policy, resolvePolicy } from "../../src/policy/policy";
 import { attend } from "../reference/cache-attention";
-import { half, toHalf } from "../reference/codec";
+import { codedRow, half, toHalf } from "../reference/codec";
 import { biasBesideGuests } from "../reference/markers";
 import { type CacheWords, guestRows, markerRows, type StoredSlot, slotsInPages, slotsInRing } from "../reference/page-table";
 import { gaussian, seeded } from "../reference/scoring-case";
@@ -145,7 +146,7 @@ export class CacheBench {
   ): Promise<{ got: Float32Array; stored: Float64Array; exact: Float64Array }[]> {
     const { gpu, cache, truth, shape } = this;
     const { D, G, group } = shape;
-    const { ringSlots, ringPlane } = cache.plan;
+    const { ringSlots, ringPlane, ringBits } = cache.plan;
     const { turn, ...step } = cache.advance();
     const position = step.firstPosition;
     if (turn) {
@@ -162,9 +163,11 @@ export class CacheBench {
       truth[layer]?.forEach((rows, head) => {
         const row = rows[position];
         if (!row) return;
-        const at = layer * 2 * ringPlane + ((head * ringSlots + step.keyRow) * D) / 2;
-        gpu.write(cache.buffers.ring, at * 4, packHalves(row.key));
-        gpu.write(cache.buffers.ring, (at + ringPlane) * 4, packHalves(row.value));
+        const [key, value] = [row.key, row.value].map((vector) => (ringBits === 8 ? codedRow(vector) : packHalves(vector)));
+        if (!key || !value) return;
+        const at = layer * 2 * ringPlane + (head * ringSlots + step.keyRow) * key.length;
+        gpu.write(cache.buffers.ring, at * 4, key);
+        gpu.write(cache.buffers.ring, (at + ringPlane) * 4, value);
       });
       if (!attention) continue;
       const queries = Float32Array.from({ length: G * group * D }, () => this.#normal());

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readCache, readMap, readUsage } from "../../src/cache/cache-report";
 import { ALL_FORMATS, slotWords } from "../../src/cache/formats";
+import { ringRowWords } from "../../src/cache/page-layout";
 import type { PolicySpec, PresetName } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import { slotsInPages, slotsInRing } from "../reference/page-table";
@@ -40,13 +41,13 @@ test.each(cases)("%s: every slot once, sorted, with its format; bytes by format;
   map.layers.forEach(({ heads }, layer) => {
     heads.forEach(({ positions, format }, head) => {
       const slots = bench.slots(words, layer, head).sort((a, b) => a.position - b.position);
-      const names = slots.map((slot) => (slot.format < 0 ? "k16v16" : bench.policy.formats[slot.format]?.name));
+      const names = slots.map((slot) => (slot.format < 0 ? (bench.policy.ringBits === 8 ? "k8v8" : "k16v16") : bench.policy.formats[slot.format]?.name));
       expect([...positions]).toEqual(slots.map(({ position }) => position));
       expect([...format].map((index) => map.formats[index])).toEqual(names);
       for (const slot of slots) {
         const of = bench.policy.formats[slot.format];
         const name = of?.name ?? "ring";
-        expected[name] = (expected[name] ?? 0) + (of ? 4 * slotWords(of, D) : 4 * D);
+        expected[name] = (expected[name] ?? 0) + (of ? 4 * slotWords(of, D) : 8 * ringRowWords(D, bench.policy.ringBits));
       }
       kept += slots.length;
     });

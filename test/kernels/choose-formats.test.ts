@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FORMATS } from "../../src/cache/formats";
+import { ringRowWords } from "../../src/cache/page-layout";
 import type { PolicySpec } from "../../src/engine-types";
 import { isEngineError } from "../../src/errors";
 import type { Gpu } from "../../src/gpu/device";
@@ -107,8 +108,9 @@ describe.each(policies)("%s while decoding", (_, policy) => {
       before = words;
     }
     for (let head = 0; head < shape.G; head++) {
-      const at = (head * before.plan.ringSlots * shape.D) / 2;
-      expect(before.ring.subarray(at, at + 4 * 32)).toEqual(sinks.subarray(at, at + 4 * 32));
+      const row = ringRowWords(shape.D, before.plan.ringBits);
+      const at = head * before.plan.ringSlots * row;
+      expect(before.ring.subarray(at, at + 4 * row)).toEqual(sinks.subarray(at, at + 4 * row));
     }
     expect(bench.cache.bytes).toBeLessThanOrEqual(0.3 * 2 * 280 * shape.G * shape.D * 4);
     bench.dispose();

@@ -25,7 +25,7 @@ test.each([
   const bench = new CacheBench(
     gpu,
     { D, G, group: 1 },
-    { precision: { kind, formats }, pinned: [[30, 40]] },
+    { precision: { kind, formats }, pinned: [[30, 40]], ringBits: 16 },
     { tokens: 240, budgetBytes, calibration: randomCalibration({ L: 2, H: G, G, D }) },
   );
   await bench.prompt(210);
@@ -50,13 +50,13 @@ test.each([
   gpu.write(energy, 0, Float32Array.of(70, 90));
   // Incoming: positions 204 to 208, which stand in rows 12 to 15 and 0 of the ring's 16.
   const now = 220;
-  gpu.write(step, 0, Uint32Array.of(incoming, 204, 12, 4, 16, plan.ringSlots, plan.ringPlane, most, 40, 1, 0, 0, now, 0, 0, 0));
+  gpu.write(step, 0, Uint32Array.of(incoming, 204, 12, 4, 16, plan.ringSlots, plan.openPlane, most, 40, 1, 0, 0, now, 0, 0, 0));
   const op = bindGatherSlots(gpu, plan.geometry, {
     info: buffers.info,
     step,
     table: buffers.table(layer),
     lifted,
-    source: buffers.ringRows(layer),
+    source: buffers.openRows(layer),
     bases: buffers.bases(layer),
     importance,
     queryEnergy: energy,

@@ -1,9 +1,11 @@
-// lift-pages: a layer's pages, in the order of its table, word by word.
+// lift-pages: a layer's pages, in the order of its table, word by word; and the rows of a coded ring in f16.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/device";
 import { bindLiftPages } from "../../src/kernels/lift-pages";
-import { pageLists } from "../reference/page-table";
+import { pageLists, slotsInRing } from "../reference/page-table";
+import { unpackHalves } from "../reference/rope";
+import { expectClose, tolerances } from "../tolerances";
 import { CacheBench } from "./cache-bench";
 import { testGpu } from "./gpu";
 
@@ -26,12 +28,14 @@ test.each([undefined, 12_000])("after a prompt and some compressions, segments o
   const words = await bench.words();
   for (let layer = 0; layer < 2; layer++) {
     const lifted = gpu.createBuffer("Test.lifted", plan.maxPages * plan.layout.pageBytes, "scratch");
+    const opened = gpu.createBuffer("Test.opened", 2 * plan.openPlane * 4, "scratch");
     const op = bindLiftPages(gpu, plan.geometry, {
       info: buffers.info,
       table: buffers.table(layer),
       lifted,
       pool: buffers.pool,
       pages: plan.pages[layer] ?? 0,
+      ring: { coded: buffers.ringRows(layer), opened, slots: plan.ringSlots },
     });
     await gpu.kernels.ready();
     const recorder = gpu.record();
@@ -44,7 +48,15 @@ test.each([undefined, 12_000])("after a prompt and some compressions, segments o
       const { pageWords } = plan.layout;
       expect(got.subarray(index * pageWords, (index + 1) * pageWords)).toEqual(words.pool.subarray(page * pageWords, (page + 1) * pageWords));
     });
-    gpu.destroyBuffer(lifted);
+    const rows = new Uint32Array(await gpu.read(opened));
+    for (let head = 0; head < 2; head++)
+      for (const { position, key, value } of slotsInRing(words, layer, head, bench.cache.tokens, bench.cache.ringStart(layer))) {
+        const row = position < bench.policy.sinks ? position : bench.policy.sinks + (position % bench.policy.ring);
+        const at = ((head * plan.ringSlots + row) * 32) / 2;
+        expectClose(unpackHalves(rows.slice(at, at + 16)), key, tolerances.half);
+        expectClose(unpackHalves(rows.slice(plan.openPlane + at, plan.openPlane + at + 16)), value, tolerances.half);
+      }
+    for (const buffer of [lifted, opened]) gpu.destroyBuffer(buffer);
   }
   bench.dispose();
 });

@@ -15,15 +15,20 @@ beforeAll(async () => {
 afterAll(() => gpu.dispose());
 
 test.each([
-  ["a compressed prompt", { prompt: 150, tokens: 14, most: false, every: 1 }],
-  ["no more than the sinks", { prompt: 3, tokens: 12, most: false, every: 1 }],
-  ["a compressed prompt, the most of any head", { prompt: 70, tokens: 12, most: true, every: 1 }],
-  ["a compressed prompt, every second token", { prompt: 150, tokens: 24, most: false, every: 2 }],
-  ["a compressed prompt, every third, the most of any head", { prompt: 70, tokens: 24, most: true, every: 3 }],
-])("%s, then more tokens than the ring holds", async (_, { prompt, tokens, most, every }) => {
+  ["a compressed prompt", { prompt: 150, tokens: 14, most: false, every: 1, ringBits: 8 }],
+  ["no more than the sinks", { prompt: 3, tokens: 12, most: false, every: 1, ringBits: 16 }],
+  ["a compressed prompt, the most of any head", { prompt: 70, tokens: 12, most: true, every: 1, ringBits: 8 }],
+  ["a compressed prompt, every second token", { prompt: 150, tokens: 24, most: false, every: 2, ringBits: 16 }],
+  ["a compressed prompt, every third, the most of any head", { prompt: 70, tokens: 24, most: true, every: 3, ringBits: 8 }],
+] as const)("%s, then more tokens than the ring holds", async (_, { prompt, tokens, most, every, ringBits }) => {
   const [D, G, group, ring] = [32, 2, 3, 9];
   const budgetBytes = 4 * prompt * G * D + 8192;
-  const bench = new CacheBench(gpu, { D, G, group, layers: 1 }, { precision: { kind: "rate-distortion" }, ring }, { tokens: prompt + tokens, budgetBytes });
+  const bench = new CacheBench(
+    gpu,
+    { D, G, group, layers: 1 },
+    { precision: { kind: "rate-distortion" }, ring, ringBits },
+    { tokens: prompt + tokens, budgetBytes },
+  );
   await bench.prompt(prompt);
   const { cache, decode } = bench;
   const { info, units, partials, plan } = cache.buffers;

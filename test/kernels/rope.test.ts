@@ -6,6 +6,7 @@ import { rope, ropeFrequencies, unpackHalves } from "../reference/rope";
 import { expectClose, tolerances } from "../tolerances";
 import { normals, readFloats, run, stepOf, unwritten, upload } from "./fixtures";
 import { testGpu } from "./gpu";
+import { turns } from "./rope-case";
 
 const gpu = await testGpu();
 afterAll(() => gpu.dispose());
@@ -56,14 +57,3 @@ test.each(
   expect(keys.filter((word) => word === MARK).length).toBe(untouched);
   expect(values.filter((word) => word === MARK).length).toBe(untouched);
 });
-
-/** (positions, D / 2) cos and sin. */
-function turns(frequencies: Float64Array, positions: number): Float32Array {
-  const table = new Float32Array(positions * frequencies.length * 2);
-  for (let p = 0; p < positions; p++)
-    frequencies.forEach((frequency, i) => {
-      table[(p * frequencies.length + i) * 2] = Math.cos(p * frequency);
-      table[(p * frequencies.length + i) * 2 + 1] = Math.sin(p * frequency);
-    });
-  return table;
-}

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fullBytesPerToken } from "../../src/cache/page-layout";
 import type { CacheMap, CacheOptions, Engine, KvReport } from "../../src/engine-types";
+import { resolvePolicy } from "../../src/policy/policy";
 import { expectClose, tolerances } from "../tolerances";
 import { endOf, eventsOf, generateAll, goldenTexts, idsOf, loadTiny, scoreAll } from "./tiny-engine";
 
@@ -245,7 +246,7 @@ function expectConsistent(kv: KvReport, map: CacheMap, { policy, budget }: Cache
     expect([...positions], "sorted").toEqual([...positions].sort((a, b) => a - b));
     expect(positions.at(-1)).toBe(map.tokens - 1);
     const raw = [...Array(SINKS).keys(), ...Array.from({ length: RING / 2 }, (_, index) => map.tokens - 1 - index)];
-    for (const position of raw) expect(byPosition.get(position), `position ${position}`).toBe("k16v16");
+    for (const position of raw) expect(byPosition.get(position), `position ${position}`).toBe(resolvePolicy(policy).ringBits === 8 ? "k8v8" : "k16v16");
     for (const name of byPosition.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   const kept = heads.reduce((sum, { positions }) => sum + positions.length, 0);

@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { readUsage } from "../../src/cache/cache-report";
 import type { KvCache } from "../../src/cache/kv-cache";
-import { fullBytesPerToken } from "../../src/cache/page-layout";
+import { fullBytesPerToken, ringRowWords } from "../../src/cache/page-layout";
 import type { RingTurn } from "../../src/cache/ring-schedule";
 import type { PolicySpec } from "../../src/engine-types";
 import { resolveSampling } from "../../src/generate/sampling-options";
@@ -102,8 +102,9 @@ function checkRing(before: CacheWords, { plan, policy, ring }: CacheWords): void
   const { headSize, kvHeads, layers } = plan.shape;
   for (let head = 0; head < layers * kvHeads; head++)
     for (let row = 0; row < plan.ringSlots; row++) {
-      const at = Math.floor(head / kvHeads) * 2 * plan.ringPlane + ((head % kvHeads) * plan.ringSlots + row) * (headSize / 2);
-      const same = ring.subarray(at, at + headSize / 2).every((word, index) => word === before.ring[at + index]);
+      const words = ringRowWords(headSize, plan.ringBits);
+      const at = Math.floor(head / kvHeads) * 2 * plan.ringPlane + ((head % kvHeads) * plan.ringSlots + row) * words;
+      const same = ring.subarray(at, at + words).every((word, index) => word === before.ring[at + index]);
       if (same !== row < policy.sinks) expect.fail(`row ${row} of head ${head} ${same ? "is as it was" : "has changed"}`);
     }
 }

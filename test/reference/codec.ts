@@ -82,6 +82,15 @@ export function recodeGuest(vector: Numbers, bits: 8 | 4, stored: { readonly sca
   return hadamard(decode(encode(hadamard(vector), bits, stored)));
 }
 
+/** A vector as a ring of 8 bits keeps it: codes, four a word, then scale and zero in an f16 pair. */
+export function codedRow(vector: Numbers): Uint32Array {
+  const { codes, scale, zero } = encode(hadamard(vector), 8);
+  const words = Uint32Array.from({ length: codes.length / 4 }, (_, w) =>
+    codes.subarray(4 * w, 4 * w + 4).reduce((word, code, at) => word + code * 2 ** (8 * at), 0),
+  );
+  return Uint32Array.of(...words, toHalf(scale) + toHalf(zero) * 65536);
+}
+
 /** Round to nearest between the smallest and the largest channel. */
 function encodeRange(x: Numbers, bits: number, stored?: { readonly scale: number; readonly zero: number }): Coded {
   const most = 2 ** bits - 1;

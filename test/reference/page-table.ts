@@ -1,6 +1,6 @@
 // page-table: reads a layer's pages, sinks and ring back from raw words, in f64: an independent description of the bytes.
 
-import type { CachePlan } from "../../src/cache/cache-buffers";
+import type { CachePlan } from "../../src/cache/cache-plan";
 import type { Format } from "../../src/cache/formats";
 import type { Policy } from "../../src/policy/policy";
 import { type Coded, decode, decodeKlt, decodeSparse, type Folded, fromHalf, hadamard, type SparseCoded, times } from "./codec";
@@ -64,9 +64,17 @@ export function slotsInRing({ plan, policy, ring }: CacheWords, layer: number, h
   const positions = [...Array.from({ length: sinks }, (_, i) => i), ...Array.from({ length: Math.max(0, tokens - ringStart) }, (_, i) => ringStart + i)];
   return positions.map((position) => {
     const row = position < policy.sinks ? position : policy.sinks + (position % policy.ring);
-    const at = layer * 2 * plan.ringPlane + ((head * plan.ringSlots + row) * D) / 2;
-    const [key, value] = [pairs(ring, at, 1, D / 2), pairs(ring, at + plan.ringPlane, 1, D / 2)];
-    return { position, format: -1, importance: Number.POSITIVE_INFINITY, key, value, raw: [], keyCoded: NOT_CODED, valueCoded: NOT_CODED };
+    const words = plan.ringBits === 8 ? D / 4 + 1 : D / 2;
+    const at = layer * 2 * plan.ringPlane + (head * plan.ringSlots + row) * words;
+    const slot = { position, format: -1, importance: Number.POSITIVE_INFINITY, raw: [] };
+    if (plan.ringBits === 16) {
+      const [key, value] = [pairs(ring, at, 1, D / 2), pairs(ring, at + plan.ringPlane, 1, D / 2)];
+      return { ...slot, key, value, keyCoded: NOT_CODED, valueCoded: NOT_CODED };
+    }
+    const [keyCoded, valueCoded] = ([at, at + plan.ringPlane] as const).map((from) =>
+      codedPart(Array.from(ring.subarray(from, from + words)), Array<number>(D).fill(8), ring[from + words - 1] ?? 0),
+    ) as [Coded, Coded];
+    return { ...slot, key: hadamard(decode(keyCoded)), value: hadamard(decode(valueCoded)), keyCoded, valueCoded };
   });
 }
 

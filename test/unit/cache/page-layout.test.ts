@@ -13,6 +13,9 @@ import {
   guestRowWords,
   markerRowWords,
   pagesPerLayer,
+  type RingBits,
+  ringPlaneWords,
+  ringRowWords,
   tableWords,
 } from "../../../src/cache/page-layout";
 
@@ -73,6 +76,7 @@ describe("a budget", () => {
     headSize: fc.constantFrom(32, 64, 96, 128),
     numFormats: fc.integer({ min: 1, max: 10 }),
     ringSlots: fc.integer({ min: 2, max: 60 }),
+    ringBits: fc.constantFrom<RingBits>(16, 8),
     extras: fc.record({ markers: fc.nat(9), guests: fc.nat(40), guestBits: fc.constantFrom<GuestBits>(8, 4) }),
     statistics: fc.integer({ min: 0, max: 4 }),
     perHead: fc.integer({ min: 4_000, max: 200_000 }),
@@ -81,13 +85,13 @@ describe("a budget", () => {
 
   test("is never exceeded by the bytes of all buffers, and what is left is less than a page a layer", () => {
     fc.assert(
-      fc.property(cases, ({ layers, kvHeads, headSize, numFormats, ringSlots, extras, statistics, perHead, weights }) => {
+      fc.property(cases, ({ layers, kvHeads, headSize, numFormats, ringSlots, ringBits, extras, statistics, perHead, weights }) => {
         const shape = { layers, kvHeads, headSize };
         const bytes = perHead * layers * kvHeads;
         const layout = choosePageLayout(FORMATS.slice(-numFormats), headSize, perHead);
         const sum = weights.slice(0, layers).reduce((a, b) => a + b, 0);
         const shares = weights.slice(0, layers).map((weight) => weight / sum);
-        const fixed = { numFormats, ringSlots, extras, statisticsBytes: statistics * 256 * layers };
+        const fixed = { numFormats, ringSlots, ringBits, extras, statisticsBytes: statistics * 256 * layers };
         let pages: number[];
         try {
           pages = pagesPerLayer(shape, layout, fixed, { bytes, shares });
@@ -108,11 +112,20 @@ describe("a budget", () => {
   test("follows the shares, the ring's part included", () => {
     const shape = { layers: 2, kvHeads: 3, headSize: 64 };
     const layout = choosePageLayout([formatByName("k4v4")], 64, 100_000);
-    const fixed = { numFormats: 1, ringSlots: 20, statisticsBytes: 0 };
+    const fixed = { numFormats: 1, ringSlots: 20, ringBits: 16 as const, statisticsBytes: 0 };
     const [first = 0, second = 0] = pagesPerLayer(shape, layout, fixed, { bytes: 600_000, shares: [0.75, 0.25] });
     const ring = 20 * 3 * 64 * 4;
     const part = (first * layout.pageBytes + ring) / ((first + second) * layout.pageBytes + 2 * ring);
     expect(part).toBeCloseTo(0.75, 1);
+    const coded = pagesPerLayer(shape, layout, { ...fixed, ringBits: 8 }, { bytes: 600_000, shares: [0.75, 0.25] });
+    expect(coded.reduce((a, b) => a + b) - first - second).toBeCloseTo((2 * 20 * 3 * (256 - 2 * 68)) / layout.pageBytes, -1); // what 8 bits leave, in pages
+  });
+
+  test("rows of the ring, by hand", () => {
+    expect([ringRowWords(64, 16), ringRowWords(64, 8), ringRowWords(96, 8)]).toEqual([32, 16 + 1, 24 + 1]);
+    expect([ringPlaneWords({ layers: 1, kvHeads: 3, headSize: 64 }, 20, 16), ringPlaneWords({ layers: 1, kvHeads: 3, headSize: 64 }, 20, 8)]).toEqual([
+      1920, 1024,
+    ]); // 1,020 in steps of 64
   });
 
   test("rows beside sinks and ring, by hand", () => {
@@ -124,7 +137,7 @@ describe("a budget", () => {
 
   test("too small names what is needed", () => {
     const layout = choosePageLayout([formatByName("k4v4")], 64, 1000);
-    const fixed = { numFormats: 1, ringSlots: 20, statisticsBytes: 0 };
+    const fixed = { numFormats: 1, ringSlots: 20, ringBits: 16 as const, statisticsBytes: 0 };
     expect(() => pagesPerLayer({ layers: 4, kvHeads: 3, headSize: 64 }, layout, fixed, { bytes: 1000, shares: [0.25, 0.25, 0.25, 0.25] })).toThrowError(
       expect.objectContaining({ code: "BUDGET_TOO_SMALL", details: expect.objectContaining({ found: 1000 }) }),
     );

@@ -10,7 +10,7 @@ import { float16Bits } from "../../../src/load/float16";
 import { normals } from "../../kernels/fixtures";
 
 const dims: HeadDims = { heads: 4, kvHeads: 2, headSize: 32, sinks: 4 };
-const rule = { kappa: 0.3, power: 1.2, recency: 0, recencySpan: 32, sinks: 4, ring: 16 };
+const rule = { kappa: 0.3, power: 1.2, recency: 0, recencySpan: 32, sinks: 4, ring: 16, ringBits: 16 as const };
 const T = 120;
 
 function layer(seed: number, size = 1): LayerText {
