@@ -10,9 +10,8 @@
 @group(0) @binding(5) var<storage, read_write> selection: array<u32>;
 // then the pool at POOL
 
-const BATCH = 8u;                                      // slots that are decoded at once
 const MINE = (D + WG - 1u) / WG;                       // channels of a lane
-var<workgroup> x: array<f32, BATCH * D>;
+// lib/turn-channels holds the BATCH slots that are decoded at once
 alias Part = f32; // of lib/lanes
 
 fn firstPage(head: u32) -> u32 { return T_HEADER + 2u * G + select(table[T_HEADER + G + head], head * (info.maxPages / G), info.mode == 0u); }
@@ -24,21 +23,6 @@ fn channelOf(page: u32, slot: u32, c: u32) -> f32 {
   let code = (poolWord(page, (c * f.keyBits / 32u) * f.slots + slot) >> ((c * f.keyBits) % 32u)) & ((1u << f.keyBits) - 1u);
   let scale = keyScale(f, poolWord(page, f.keyScaleWord * f.slots + slot));
   return scale.y + scale.x * f32(code);
-}
-
-// The batch's vectors, turned back. Barriers on both sides.
-fn turnBack(lane: u32) {
-  let block = info.headSize & (0u - info.headSize);
-  for (var half = 1u; half < block; half *= 2u) {
-    for (var i = lane; i < BATCH * D / 2u; i += WG) {
-      let a = (i / half) * 2u * half + i % half;
-      let u = x[a];
-      let v = x[a + half];
-      x[a] = u + v;
-      x[a + half] = u - v;
-    }
-    workgroupBarrier();
-  }
 }
 
 // The largest number of f16 that is at most x; packing it is then exact, whichever way pack2x16float rounds (lib/half).
@@ -72,17 +56,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var begin = 0u; begin < reading.span; begin += BATCH) {
       for (var i = lane; i < BATCH * D; i += WG) {
         let s = begin + i / D;
-        if (s < count) { x[i] = channelOf(table[pages + (first + s) / f.slots], (first + s) % f.slots, i % D); }
+        if (s < count) { channels[i] = channelOf(table[pages + (first + s) / f.slots], (first + s) % f.slots, i % D); }
       }
       workgroupBarrier();
-      if (turned) { turnBack(lane); }
+      if (turned) { turnChannels(lane); }
       for (var m = 0u; m < MINE; m++) {
         let c = lane + m * WG;
         if (c >= D) { break; }
         var add = 0.0;
         if (turned) { add = unpack2x16float(table[info.meanStart + head * D + c / 2u])[c % 2u]; }
         for (var s = 0u; s < min(BATCH, count - min(count, begin)); s++) {
-          let k = x[s * D + c] * select(1.0, inverseSqrt(f32(BLOCK)), turned) + add;
+          let k = channels[s * D + c] + add;
           least[m] = min(least[m], k);
           most[m] = max(most[m], k);
         }

@@ -179,7 +179,8 @@ export class Compressor {
   #bindLift(layer: number): Op {
     const { buffers, existing } = this;
     const { plan, opened } = buffers;
-    const ring = opened && { coded: buffers.ringRows(layer), opened, slots: plan.ringSlots };
+    const ringIsLifted = this.source.wrap > 0 || existing !== "judged"; // not where a prompt's layers are weighed: its rows are f16 pairs
+    const ring = opened && ringIsLifted ? { coded: buffers.ringRows(layer), opened, slots: plan.ringSlots } : undefined;
     const pages = existing === "judged" ? (plan.mostPages[layer] ?? 0) : 0;
     return bindLiftPages(this.gpu, plan.geometry, { info: buffers.info, table: buffers.table(layer), lifted: this.#lifted, pool: buffers.pool, pages, ring });
   }
