@@ -32,8 +32,8 @@ fn markerBias(head: u32, row: u32) -> f32 {
   if (row + 1u < info.markers) { end = table[at + EXTRA_WORDS + X_FIRST]; }
   var back = 0u;
   for (var guest = 0u; guest < info.guests; guest++) {
-    let position = table[guestAt(head, guest) + guestCodes() + 2u];
-    if (position >= begin && position < end) { back++; }  // NOWHERE is in no span
+    let position = table[guestPositionAt(head, guest)];
+    if (position >= begin && position < min(end, WAITING)) { back++; }
   }
   return select(-1e30, log(f32(count - min(back, count))), back < count);
 }
@@ -110,7 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     else if (keyCoded && !sparse) { scale = keyScale(unit.format, poolWord(spot.page, unit.format.keyScaleWord * unit.format.slots + spot.slot)); }
     var bias = 0.0;
     if (unit.kind == 2u) { bias = markerBias(head, spot.slot); }
-    if (guest && table[guestAt(head, spot.slot) + guestCodes() + 2u] == NOWHERE) { bias = -1e30; }
+    if (guest && table[guestPositionAt(head, spot.slot)] >= WAITING) { bias = -1e30; }
     for (var h = 0u; h < GROUP; h++) {
       var t = score[h];
       if (keyCoded) { t = scale.x * t + scale.y * sums[h].x + select(sums[h].y, 0.0, turned); } // these are not centred

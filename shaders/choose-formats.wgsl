@@ -24,7 +24,11 @@ var<workgroup> holding: u32;                          // 1: held slots are not d
 var<workgroup> places: array<u32, G * OPTIONS>;       // of the pages that a list has
 var<workgroup> before: array<atomic<u32>, OPTIONS * WG>; // slots of each option in the lanes before; earlier, slots by what they would win: (G, BINS)
 
-fn limitOf(slot: vec4u) -> u32 { return select(info.numFormats, formatOf(slot.x) + 1u, isInPages(slot.x)); } // a slot never gets more bits than it has
+// A slot never gets more bits than it has; none where a guest takes its place.
+fn limitOf(slot: vec4u) -> u32 {
+  if ((slot.z & TAKEN_OVER) != 0u) { return 0u; }
+  return select(info.numFormats, formatOf(slot.x) + 1u, isInPages(slot.x));
+}
 
 // What is lost where a slot gets an option: the expected error of the output, squared.
 fn costOf(slot: vec4u, option: u32) -> f32 {
@@ -189,4 +193,5 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   fill(lane);
   rank(lane);
   takePages(lane);
+  wakeGuests(lane);
 }

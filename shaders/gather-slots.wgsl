@@ -74,6 +74,14 @@ fn candidate(place: u32, head: u32, position: u32, importance: f32, energies: ve
   return vec4u(place, bitcast<u32>(p) | sign, bitcast<u32>(energies.x * queryEnergy[head] / f32(D * D)), bitcast<u32>(pow(p + recentMass(step, position), info.power) * energies.y));
 }
 
+// A guest has come for a slot, in more bits than pages have it in, and waits until it is dropped.
+fn isAwaited(head: u32, position: u32) -> bool {
+  for (var guest = 0u; guest < info.guests; guest++) {
+    if (table[guestPositionAt(head, guest)] == (position | WAITING)) { return true; }
+  }
+  return false;
+}
+
 // Energies of the centred key and value of the j-th incoming slot.
 fn incomingEnergies(head: u32, row: u32) -> vec2f {
   let base = (head * step.capacity + row) * (D / 2u);
@@ -127,4 +135,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let word = lifted[page * info.pageWords + slot + (format.words - 1u) * format.slots];
   candidates[at] = candidate(placeInPages(f, page, slot), head, metaPosition(word), metaImportance(word), existingEnergies(head, format, page, slot));
   if (metaHeld(word)) { candidates[at].w |= HELD; }
+  if (isAwaited(head, metaPosition(word))) { candidates[at].z |= TAKEN_OVER; }
 }

@@ -23,6 +23,8 @@ export interface ColdOptions {
     readonly settle?: boolean;
     /** Blocks where the tokens now read stood before are pointed at by the ids as well, a few tokens before heads look there; rare ids most. Default true. */
     readonly occurrences?: boolean;
+    /** Tokens of such a block that pages hold in fewer bits than a row come back as well, and leave their pages when their layer is next judged. Default true. */
+    readonly promote?: boolean;
   };
 }
 

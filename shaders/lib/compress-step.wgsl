@@ -25,11 +25,12 @@ fn sourceRow(step: CompressStep, j: u32) -> u32 {
 }
 
 // A candidate, four words: where it stands; its importance, sign bit set where it is pinned; n, the variance of its logit's error
-// per unit of the key's relative error; d, what dropping it costs (both f32), sign bit set where it is held. choose-formats overwrites n by the choice:
+// per unit of the key's relative error, sign bit set where a guest takes its place; d, what dropping it costs (both f32), sign bit set where it is held. choose-formats overwrites n by the choice:
 // option << 28 | rank in its list; option 0 = dropped, else format + 1.
 
 fn isDropped(candidate: vec4u) -> bool { return (candidate.z >> 28u) == 0u && (candidate.y & 0x7FFFFFFFu) != 0u; } // no importance: no candidate
 const HELD = 0x80000000u;
+const TAKEN_OVER = 0x80000000u;
 
 // Where a slot in pages stands: ordinal of its page in the layer's table, slot in the page (of at most 512), its format.
 fn placeInPages(format: u32, page: u32, slot: u32) -> u32 { return 0x80000000u | (format << 27u) | (page << 9u) | slot; }

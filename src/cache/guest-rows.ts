@@ -10,7 +10,12 @@ import type { GuestBits } from "./page-layout";
 export interface Guest {
   readonly words: Uint32Array; // D
   readonly position: number;
+  /** Pages still hold it, in fewer bits: it is attended to once its layer was judged, which drops it there. */
+  readonly waits?: boolean;
 }
+
+/** In the position of a guest that waits. */
+export const WAITING = 0x80000000;
 
 /** Position of an empty row. */
 export const NOWHERE = 0xffffffff;
@@ -21,7 +26,7 @@ export const NOWHERE = 0xffffffff;
  */
 export function encodeGuest(guest: Guest | undefined, headSize: number, bits: GuestBits, row: Uint32Array): void {
   row.fill(0);
-  row[row.length - 1] = guest?.position ?? NOWHERE;
+  row[row.length - 1] = guest ? guest.position + (guest.waits ? WAITING : 0) : NOWHERE;
   if (!guest) return;
   const codeWords = (headSize * bits) / 32;
   for (const part of [0, 1]) {

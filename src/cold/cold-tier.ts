@@ -44,7 +44,7 @@ interface TierState {
   readonly versions: ReadonlyMap<number, number>;
   readonly ids: readonly number[];
   readonly guests: GuestsState;
-  readonly evicted: Uint32Array;
+  readonly evicted: Evicted;
   /** Positions below are captured. */
   readonly stored: number;
   /** What pages hold now is still to be asked for. */
@@ -81,7 +81,7 @@ export class ColdTier implements CacheWatcher {
 
   /** @param decode buffers of a decoding step: what the signal is taken from. Throws BAD_OPTION where maxBytes is below one block. */
   constructor(
-    private readonly gpu: Gpu,
+    readonly gpu: Gpu,
     private readonly cache: KvCache,
     readonly settings: ColdSettings,
     private readonly group: number,
@@ -166,7 +166,7 @@ export class ColdTier implements CacheWatcher {
       versions: new Map([...this.store.blocks].map(({ index, version }) => [index, version])),
       ids: this.#occurrences.ids.slice(),
       guests: this.#guests.state,
-      evicted: this.#evicted.words.slice(),
+      evicted: this.#evicted.copy(),
       stored: Math.min(this.#stored, ...[...this.#notes].map(({ from }) => from)), // what is under way comes back to another
       fresh: this.#fresh || this.#notes.size > 0,
       observed: this.#observed,
@@ -183,8 +183,7 @@ export class ColdTier implements CacheWatcher {
     for (const note of this.#notes) note.to = 0;
     this.#notes.clear();
     this.#prompt.dispose();
-    this.#evicted = new Evicted(this.store.shape, this.cache.plan.tokens);
-    if (known) this.#evicted.words.set(known.evicted);
+    this.#evicted = known?.evicted.copy() ?? new Evicted(this.store.shape, this.cache.plan.tokens);
     this.store.retain(({ index, version }) => known?.versions.get(index) === version);
     this.#guests.resume(known?.guests);
     const same = known !== undefined && [...known.versions.keys()].every((block) => this.store.block(block));
@@ -201,6 +200,11 @@ export class ColdTier implements CacheWatcher {
     this.#check();
     await Promise.all([this.#prompt.ready(), this.#rows.settled(), this.#signals.settled()]);
     if (!this.#disposed) this.#apply(this.cache.tokens, Number.POSITIVE_INFINITY);
+    if (!this.settings.promote) return;
+    const evicted = await this.#probe.readEvicted(this.#ringStarts()); // rows may have come to wait when their slots had just left pages
+    if (this.#disposed) return;
+    this.#evicted = evicted;
+    this.#guests.refresh(evicted);
   }
 
   /** Sets another byte limit for the store. Throws BAD_OPTION below one block; nothing has changed then. */
@@ -215,12 +219,12 @@ export class ColdTier implements CacheWatcher {
     await this.settle();
     const { layers, kvHeads } = this.store.shape;
     const tokens = this.cache.tokens;
-    const evicted = await this.#readEvicted();
+    const evicted = await this.#probe.readEvicted(this.#ringStarts());
     const counts = { hot: 0, cold: 0, gone: 0, recalled: 0 };
     for (let layer = 0; layer < layers; layer++)
       for (let head = 0; head < kvHeads; head++)
         for (let position = 0; position < tokens; position++) {
-          const guest = this.#guests.holds(this.#evicted, layer, head, position);
+          const guest = this.#guests.holds(evicted, layer, head, position);
           if (guest) counts.recalled++;
           if (guest || !evicted.has(layer, head, position)) counts.hot++;
           else if (this.store.has(position)) counts.cold++;
@@ -319,22 +323,12 @@ export class ColdTier implements CacheWatcher {
   }
 
   #takeSignal(signal: Signal, now: number): void {
-    const masses = blockMasses(this.store, this.#evicted, signal, this.group, (block) => this.#guests.attended(block, signal.position));
-    if (this.settings.occurrences)
+    const { promote, occurrences } = this.settings;
+    const masses = blockMasses(this.store, this.#evicted, signal, this.group, { promote, attended: (block) => this.#guests.attended(block, signal.position) });
+    if (occurrences)
       for (const [block, mass] of this.#occurrences.masses(this.#observed + 1, signal.position + 1)) masses.set(block, (masses.get(block) ?? 0) + mass);
     this.#guests.choose(masses, signal.position - this.#observed, this.#evicted, now);
     this.#observed = signal.position;
-  }
-
-  async #readEvicted(): Promise<Evicted> {
-    const { gpu, cache } = this;
-    const recorder = gpu.record("ColdTier.counts");
-    this.#probe.recordHot(recorder);
-    recorder.submit();
-    const ringStarts = this.#ringStarts();
-    const evicted = new Evicted(this.store.shape, cache.plan.tokens);
-    evicted.update(this.#probe.hotBits(new Uint32Array(await gpu.read(this.#probe.hot))), cache.policy.sinks, ringStarts);
-    return evicted;
   }
 }
 

@@ -1,11 +1,13 @@
-// evicted: which slots the GPU no longer holds, by (layer, kv head, position). What was evicted stays so: a slot never goes back into pages.
+// evicted: which slots the GPU no longer holds, and which its pages hold in fewer bits than a guest has, by (layer, kv head, position). What was evicted stays so:
+// a slot never goes back into pages, and never gets more bits there.
 // Leaves to others: reading what pages hold (cold-tier, kernels/hot-slots).
 
 import type { CacheShape } from "../cache/page-layout";
 
-/** A bit a slot, set for those that are in neither pages, ring nor sinks. */
+/** A bit a slot, set for those that are in neither pages, ring nor sinks; and one for those that pages held demoted when they were last looked at. */
 export class Evicted {
   readonly words: Uint32Array; // (L, G, stride)
+  readonly demoted: Uint32Array; // the same; those evicted are not among them
   readonly stride: number;
 
   constructor(
@@ -14,27 +16,45 @@ export class Evicted {
   ) {
     this.stride = hotWords(tokens);
     this.words = new Uint32Array(shape.layers * shape.kvHeads * this.stride);
+    this.demoted = new Uint32Array(this.words.length);
+  }
+
+  copy(): Evicted {
+    const other = new Evicted(this.shape, this.tokens);
+    other.words.set(this.words);
+    other.demoted.set(this.demoted);
+    return other;
   }
 
   has(layer: number, head: number, position: number): boolean {
-    const word = this.words[(layer * this.shape.kvHeads + head) * this.stride + (position >>> 5)] ?? 0;
-    return ((word >>> (position & 31)) & 1) === 1;
+    return this.#bit(this.words, layer, head, position);
+  }
+
+  isDemoted(layer: number, head: number, position: number): boolean {
+    return this.#bit(this.demoted, layer, head, position);
   }
 
   /**
    * Takes in what pages held: of the positions [sinks, ringStart) those not among it are evicted.
-   * @param hot (L, G, stride) bits @param ringStarts by layer
+   * @param hot (L, 2, G, stride) bits: held, and held demoted @param ringStarts by layer
    */
   update(hot: Uint32Array, sinks: number, ringStarts: readonly number[]): void {
     const { layers, kvHeads } = this.shape;
     for (let layer = 0; layer < layers; layer++)
       for (let head = 0; head < kvHeads; head++) {
         const base = (layer * kvHeads + head) * this.stride;
+        const held = (2 * layer * kvHeads + head) * this.stride;
         for (let word = 0; word < this.stride; word++) {
           const judged = maskBetween(sinks - 32 * word, (ringStarts[layer] ?? 0) - 32 * word);
-          this.words[base + word] = ((this.words[base + word] ?? 0) | (judged & ~(hot[base + word] ?? 0))) >>> 0;
+          this.words[base + word] = ((this.words[base + word] ?? 0) | (judged & ~(hot[held + word] ?? 0))) >>> 0;
+          this.demoted[base + word] = hot[held + kvHeads * this.stride + word] ?? 0;
         }
       }
+  }
+
+  #bit(words: Uint32Array, layer: number, head: number, position: number): boolean {
+    const word = words[(layer * this.shape.kvHeads + head) * this.stride + (position >>> 5)] ?? 0;
+    return ((word >>> (position & 31)) & 1) === 1;
   }
 }
 

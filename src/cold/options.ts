@@ -17,16 +17,17 @@ export interface ColdSettings extends RecallOptions {
   readonly bits: 8 | 4;
   readonly settle: boolean;
   readonly occurrences: boolean;
+  readonly promote: boolean;
 }
 
 /** Three blocks: a sentence across two of their borders. */
-const DEFAULTS = { guests: 3 * BLOCK, bits: 8, threshold: 0.5, halfLife: 8, settle: true, occurrences: true } as const;
+const DEFAULTS = { guests: 3 * BLOCK, bits: 8, threshold: 0.5, halfLife: 8, settle: true, occurrences: true, promote: true } as const;
 
 const MOST_GUESTS = 1024;
 
 /** Throws BAD_OPTION, naming the field. `maxBytes` is checked against the model when the store is made. */
 export function resolveCold({ maxBytes, store = "memory", recall = {} }: ColdOptions): ColdSettings {
-  const { guests, bits, threshold, halfLife, settle, occurrences } = { ...DEFAULTS, ...recall };
+  const { guests, bits, threshold, halfLife, settle, occurrences, promote } = { ...DEFAULTS, ...recall };
   const known = Object.keys(DEFAULTS);
   for (const field of Object.keys(recall)) if (!known.includes(field)) throw refuse(`recall.${field}`, "set", known.join(", "));
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) throw refuse("maxBytes", maxBytes, "a whole number of bytes");
@@ -44,7 +45,8 @@ export function resolveCold({ maxBytes, store = "memory", recall = {} }: ColdOpt
   if (!(halfLife > 0 && halfLife <= 1e9)) throw refuse("recall.halfLife", halfLife, "above 0, in tokens");
   if (typeof settle !== "boolean") throw refuse("recall.settle", settle, "true, false");
   if (typeof occurrences !== "boolean") throw refuse("recall.occurrences", occurrences, "true, false");
-  return { maxBytes, store, guests, bits, threshold, halfLife, settle, occurrences };
+  if (typeof promote !== "boolean") throw refuse("recall.promote", promote, "true, false");
+  return { maxBytes, store, guests, bits, threshold, halfLife, settle, occurrences, promote };
 }
 
 /**

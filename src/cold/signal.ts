@@ -7,6 +7,12 @@ import { BLOCK, type ColdStore } from "./store";
 /** Tokens back from the newest that a head may look at for their nearness alone: four times the half-life of recency (policy). */
 export const LOCAL = 128;
 
+/**
+ * Part of the attention to a demoted slot that counts: what is wrong where it looks. Rounded to two or three bits a key and a value are off by about an eighth of
+ * their energy (methods.md 10.1).
+ */
+const DEMOTED = 1 / 8;
+
 /** Masses below are noise of many slots. */
 const LEAST = 1e-3;
 
@@ -23,18 +29,20 @@ export interface Signal {
  * Exact but for the keys' rounding: the proposal's expected mass of a marker (AGACC 2.4.3) stands for the same where only the marker is at hand.
  * Blocks among the newest LOCAL tokens count nothing: heads that look there do so whatever is said, and the ring and the policy's recency serve them.
  * @param attended blocks whose evicted slots the GPU attended to as guests: they are part of lse already
+ * @param promote slots that pages hold demoted point as well, at an eighth; they are part of lse, too
  */
 export function blockMasses(
   store: ColdStore,
   evicted: Evicted,
   signal: Signal,
   group: number,
-  attended: (block: number) => boolean = () => false,
+  { attended = () => false, promote = false }: { readonly attended?: (block: number) => boolean; readonly promote?: boolean } = {},
 ): Map<number, number> {
   const { layers, kvHeads, headSize } = store.shape;
   const masses = new Map<number, number>();
   const blocks = [...store.blocks].filter(({ present }) => present !== 0);
   const own = new Float64Array(blocks.length); // of one head
+  const demoted = new Float64Array(blocks.length);
   for (let layer = 0; layer < layers; layer++)
     for (let head = 0; head < kvHeads * group; head++) {
       const kvHead = Math.floor(head / group);
@@ -44,21 +52,26 @@ export function blockMasses(
       let total = 1;
       for (const [number, { index, layers: parts, present }] of blocks.entries()) {
         const part = parts[layer];
-        const bits = part ? present & evictedBits(evicted, layer * kvHeads + kvHead, index) : 0;
-        own[number] = bits && part ? massOf(part.keys, kvHead * BLOCK, bits, query, headSize, lse) : 0;
+        const massAt = (words: Uint32Array): number => {
+          const bits = present & blockBits(words, evicted.stride * (layer * kvHeads + kvHead), index);
+          return bits && part ? massOf(part.keys, kvHead * BLOCK, bits, query, headSize, lse) : 0;
+        };
+        own[number] = massAt(evicted.words);
+        if (promote) demoted[number] = DEMOTED * massAt(evicted.demoted);
         if (!attended(index)) total += own[number] ?? 0;
       }
       for (const [number, { index }] of blocks.entries()) {
-        const mass = Math.min(1, (own[number] ?? 0) / total); // a guest that came since stands in neither part
+        const mass = Math.min(1, ((own[number] ?? 0) + (demoted[number] ?? 0)) / total); // a guest that came since stands in neither part
         if (mass > LEAST && signal.position - index * BLOCK >= LOCAL) masses.set(index, (masses.get(index) ?? 0) + mass);
       }
     }
   return masses;
 }
 
-function evictedBits({ words, stride }: Evicted, row: number, block: number): number {
+/** A block's bits in the row of words that begins at `row`. */
+function blockBits(words: Uint32Array, row: number, block: number): number {
   const position = block * BLOCK;
-  return ((words[row * stride + (position >>> 5)] ?? 0) >>> (position & 31)) & ((1 << BLOCK) - 1);
+  return ((words[row + (position >>> 5)] ?? 0) >>> (position & 31)) & ((1 << BLOCK) - 1);
 }
 
 /** Sum of e^{s_j - lse} over the block's slots in `bits`. */

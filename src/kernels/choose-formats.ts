@@ -2,8 +2,10 @@
 
 import shader from "../../shaders/choose-formats.wgsl?raw";
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
+import extraRows from "../../shaders/lib/extra-rows.wgsl?raw";
 import fillPlaces from "../../shaders/lib/fill-places.wgsl?raw";
 import takePages from "../../shaders/lib/take-pages.wgsl?raw";
+import wakeGuests from "../../shaders/lib/wake-guests.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Recorder } from "../gpu/recorder";
@@ -21,7 +23,7 @@ export interface ChooseFormatsArgs {
 export function bindChooseFormats(gpu: Gpu, geometry: CacheGeometry, args: ChooseFormatsArgs): { record(recorder: Recorder): void } {
   const spec = {
     name: "choose-formats",
-    code: [compressStep, takePages, fillPlaces, shader],
+    code: [compressStep, extraRows, takePages, wakeGuests, fillPlaces, shader],
     bindings: ["uniform", "uniform", "write", "read", "write", "write"] as const,
     workgroup: gpu.software ? 64 : 256,
   };

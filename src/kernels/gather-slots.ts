@@ -2,6 +2,7 @@
 
 import shader from "../../shaders/gather-slots.wgsl?raw";
 import compressStep from "../../shaders/lib/compress-step.wgsl?raw";
+import extraRows from "../../shaders/lib/extra-rows.wgsl?raw";
 import incomingPosition from "../../shaders/lib/incoming-position.wgsl?raw";
 import recentMass from "../../shaders/lib/recent-mass.wgsl?raw";
 import type { Gpu } from "../gpu/device";
@@ -29,7 +30,7 @@ export interface GatherSlotsArgs {
 export function bindGatherSlots(gpu: Gpu, geometry: CacheGeometry, args: GatherSlotsArgs): { record(recorder: Recorder, most: number): void } {
   const spec = {
     name: "gather-slots",
-    code: [compressStep, incomingPosition, recentMass, shader],
+    code: [compressStep, extraRows, incomingPosition, recentMass, shader],
     bindings: ["uniform", "uniform", "read", "read", "read", "read", "read", "write", "write"] as const,
     workgroup: WORKGROUP,
   };

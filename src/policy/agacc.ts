@@ -23,8 +23,8 @@ const THRESHOLDS = [0.1, 1, 10] as const;
  * I = low (1 - s / p_max).
  *
  * Where it departs: a budget of bytes instead of fixed thresholds, which the budget's search multiplies by one factor (of a head, or of a layer's heads
- * together), so that `low` and `high` stand where 2.4.1 takes the least and the greatest importance of all tokens; a slot that was demoted does not get its
- * bits back (2.6 decompresses, which restores nothing that was rounded off); pruned channels stand at the head's mean, not at zero.
+ * together), so that `low` and `high` stand where 2.4.1 takes the least and the greatest importance of all tokens; a slot that was demoted gets its bits back
+ * from the cold tier alone (src/cold; 2.6 decompresses, which restores nothing that was rounded off); pruned channels stand at the head's mean, not at zero.
  * @param formats by rising bytes; a format's bits are the mean of key's and value's, and those with more than the most are left out
  * @param precision thresholds positive and rising, default [.1, 1, 10]; bits whole, 2 to 16, default [2, 8]; prune of 0 to 1, sparsity .5. Throws BAD_OPTION.
  */

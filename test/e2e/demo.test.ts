@@ -73,7 +73,7 @@ test("both panes answer a 512-token prompt with 64 tokens, and the figures agree
     await screenshot(page, "demo-dark");
     await page.emulateMedia({ colorScheme: "light" });
     await page.setViewportSize({ width: 360, height: 740 });
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBe(360); // charts follow a frame later
     await screenshot(page, "demo-phone");
     expect(await problems()).toEqual([]);
     expect(outside).toEqual([]);
@@ -168,7 +168,7 @@ test("what was dropped comes back: with the cold tier the compressed cache answe
     await expect.poll(() => recalledPixels(page)).toBe(light);
     await screenshot(page, "demo-recall-dark");
     await page.setViewportSize({ width: 360, height: 740 });
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBe(360); // charts follow a frame later
     await screenshot(page, "demo-recall-phone");
     await page.setViewportSize({ width: 1280, height: 900 });
 
@@ -243,7 +243,7 @@ test("a policy of one's own: a preset's four choices, one of them changed, run; 
     await page.emulateMedia({ colorScheme: "dark" });
     await screenshot(page, "demo-compose-dark");
     await page.setViewportSize({ width: 360, height: 740 });
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBe(360); // charts follow a frame later
     await page.getByRole("button", { name: "Only B again" }).click();
     await page.locator("#lane-b .error-card").waitFor();
     expect(await page.locator("#lane-b .error-code").textContent()).toBe("BAD_OPTION");

@@ -9,7 +9,7 @@ import { half, recodeGuest } from "../reference/codec";
 import { type GuestRow, guestRows } from "../reference/page-table";
 import { expectClose, tolerances } from "../tolerances";
 import { type BenchShape, CacheBench, packHalves, type Truth } from "./cache-bench";
-import { checkBytes } from "./cache-checks";
+import { checkBytes, slotFormats } from "./cache-checks";
 import { testGpu } from "./gpu";
 
 let gpu: Gpu;
@@ -90,6 +90,45 @@ test("all that was evicted back as guests is attention over all there is", async
     }
   expect(evicted).toBeGreaterThan(2 * 3 * 50);
   for (const { got, exact } of await bench.append()) expectClose(got, exact, tolerances.cacheAttention);
+  bench.dispose();
+});
+
+test.each([
+  ["rate-distortion", {}],
+  ["agacc, three thresholds", { precision: { kind: "agacc" }, markers: { count: 2 } }],
+] as const)("%s: a guest that waits takes the place of its slot in pages when the layer is judged, and not before", async (_, spec) => {
+  const [tokens, guests] = [400, 12];
+  const policy: PolicySpec = { precision: { kind: "rate-distortion" }, schedule: { kind: "ring" }, ...spec, guests };
+  const bench = new CacheBench(gpu, smol, policy, { tokens, promptTokens: 300, budgetBytes: budgetOf(smol, tokens) + 60_000 });
+  await bench.prompt(300);
+  const { formats } = bench.cache.policy;
+  const isDemoted = (format: number): boolean => (formats[format]?.keyBits ?? 16) + (formats[format]?.valueBits ?? 16) < 16;
+  const chosen = slotFormats(await bench.words()).map((heads, layer) =>
+    heads.map((slots, head) => {
+      const positions = [...slots].filter(([, format]) => isDemoted(format)).map(([position]) => position).filter((__, i) => i % 3 === 0).slice(0, guests - 2); // biome-ignore format: one line
+      const rows = positions.map((position) => ({ ...guestOf(bench.truth[layer]?.[head]?.[position] as Truth, position), waits: true }));
+      writeGuests(gpu, bench.cache.buffers, { layer, head, first: 1 }, rows);
+      return positions;
+    }),
+  );
+  const check = async (waits: boolean): Promise<void> => {
+    const words = await bench.words();
+    const held = slotFormats(words);
+    for (const [layer, heads] of chosen.entries())
+      for (const [head, positions] of heads.entries()) {
+        const rows = guestRows(words, layer, head).filter((row) => row !== undefined);
+        expect(positions.length).toBeGreaterThan(4);
+        expect(rows.map((row) => [row.position, row.waits])).toEqual(positions.map((position) => [position, waits]));
+        expect(positions.filter((position) => held[layer]?.[head]?.has(position))).toEqual(waits ? positions : []);
+        expect(held[layer]?.[head]?.size).toBeGreaterThan(20);
+      }
+  };
+  await check(true);
+  for (const { got, stored } of await bench.append()) expectClose(got, stored, tolerances.cacheAttention);
+  await check(true);
+  for (let i = 0; i < 40; i++) await bench.append(undefined, false); // every layer has its turn
+  await check(false);
+  for (const { got, stored } of await bench.append()) expectClose(got, stored, tolerances.cacheAttention);
   bench.dispose();
 });
 

@@ -1,8 +1,9 @@
-// hot-slots: the positions that pages hold, bit by bit, against the page tables read back.
+// hot-slots: the positions that pages hold, and those held in fewer bits than a guest has, bit by bit, against the page tables read back.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/device";
 import { hotSlots } from "../../src/kernels/hot-slots";
+import { PRESETS } from "../../src/policy/presets";
 import { CacheBench } from "./cache-bench";
 import { slotFormats } from "./cache-checks";
 import { testGpu } from "./gpu";
@@ -13,16 +14,22 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.dispose());
 
-test.each([undefined, 12_000])("after a prompt and some compressions, segments of %s bytes", async (segmentBytes) => {
+test.each([
+  ["rate-distortion", 8, undefined],
+  ["rate-distortion", 4, 12_000],
+  ["agacc", 8, undefined],
+] as const)("%s after a prompt and some compressions, guests of %d bits, segments of %s bytes", async (name, guestBits, segmentBytes) => {
   const tokens = 240;
-  const bench = new CacheBench(gpu, { D: 32, G: 2, group: 1 }, "rate-distortion", { tokens, budgetBytes: 32_000, ...(segmentBytes ? { segmentBytes } : {}) });
+  const spec = { ...PRESETS[name].spec, guestBits };
+  const bench = new CacheBench(gpu, { D: 32, G: 2, group: 1 }, spec, { tokens, budgetBytes: 32_000, ...(segmentBytes ? { segmentBytes } : {}) });
   await bench.prompt(200);
   for (let i = 0; i < 30; i++) await bench.append(undefined, false);
   const { buffers, plan, policy } = bench.cache;
   const words = Math.ceil(tokens / 32);
   const formats = slotFormats(await bench.words());
+  let rich = 0;
   for (let layer = 0; layer < 2; layer++) {
-    const hot = gpu.createBuffer("Test.hot", 2 * words * 4, "scratch");
+    const hot = gpu.createBuffer("Test.hot", 2 * 2 * words * 4, "scratch");
     const op = hotSlots(gpu, plan.geometry, { info: buffers.info, table: buffers.table(layer), hot, formats: policy.formats.length, pool: buffers.pool });
     await gpu.kernels.ready();
     const recorder = gpu.record();
@@ -30,11 +37,22 @@ test.each([undefined, 12_000])("after a prompt and some compressions, segments o
     recorder.submit();
     const got = new Uint32Array(await gpu.read(hot));
     for (const [head, slots] of (formats[layer] ?? []).entries()) {
-      const positions = Array.from({ length: 32 * words }, (_, at) => at).filter((at) => ((got[head * words + (at >> 5)] ?? 0) >>> (at & 31)) & 1);
-      expect(positions.length).toBeGreaterThan(20);
-      expect(positions).toEqual([...slots.keys()].sort((a, b) => a - b));
+      const positionsFrom = (first: number): number[] =>
+        Array.from({ length: 32 * words }, (_, at) => at).filter((at) => ((got[first + (at >> 5)] ?? 0) >>> (at & 31)) & 1);
+      const held = [...slots.keys()].sort((a, b) => a - b);
+      expect(held.length).toBeGreaterThan(20);
+      expect(positionsFrom(head * words)).toEqual(held);
+      const isDemoted = (position: number): boolean => {
+        const { keyBits = 16, valueBits = 16, basis } = policy.formats[slots.get(position) ?? -1] ?? {};
+        return basis === "none" || keyBits + valueBits < 2 * guestBits;
+      };
+      const demoted = held.filter(isDemoted);
+      expect(demoted.length).toBeGreaterThan(0);
+      expect(positionsFrom((2 + head) * words)).toEqual(demoted);
+      rich += held.length - demoted.length;
     }
     gpu.destroyBuffer(hot);
   }
+  expect(rich).toBeGreaterThan(0);
   bench.dispose();
 });

@@ -88,7 +88,7 @@ test.each(RULES)("%s: sums and importance are the twin's", { timeout: 300_000 },
         const was = old.get(slot.position);
         if (!was) continue;
         if (was.held && position % 4 === 0 && !due) expect(slot.format).toBe(was.format);
-        expect(slot.format).toBeLessThanOrEqual(was.format); // promotion restores nothing
+        expect(slot.format).toBeLessThanOrEqual(was.format); // within pages: what comes back comes from the cold tier
         if (!due || slot.position + 8 > first) {
           expect([slot.importance, slot.held]).toEqual([was.importance, was.held]);
           continue;

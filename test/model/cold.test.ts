@@ -4,38 +4,25 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { copyCache } from "../../src/cache/cache-snapshot";
 import { fullBytesPerToken } from "../../src/cache/page-layout";
-import type { ColdTier } from "../../src/cold/cold-tier";
 import { BLOCK, coldBlockBytes } from "../../src/cold/store";
-import type { CacheOptions, ColdOptions } from "../../src/engine-types";
 import { resolveSampling } from "../../src/generate/sampling-options";
 import type { Gpu } from "../../src/gpu/device";
-import { loadModel } from "../../src/load/load-model";
 import { Decoder } from "../../src/model/decoder";
-import { prefill } from "../../src/model/prefill";
 import { Sequence } from "../../src/model/sequence";
-import { Transformer } from "../../src/model/transformer";
-import { fileSource } from "../../src/node/file-source";
-import { checkPages, readWords, ringStartOf, slotFormats } from "../kernels/cache-checks";
+import type { Transformer } from "../../src/model/transformer";
+import { readWords } from "../kernels/cache-checks";
 import { testGpu } from "../kernels/gpu";
-import { fromHalf, recodeGuest } from "../reference/codec";
-import { type GuestRow, guestRows, slotsInPages } from "../reference/page-table";
-import { seeded } from "../reference/scoring-case";
-import { expectClose, tolerances } from "../tolerances";
+import { slotsInPages } from "../reference/page-table";
 import { type FakeOpfs, stubOpfs } from "../unit/load/fake-opfs";
-import { TINY } from "./tiny-engine";
+import { checkAll, guestsOf, loadTiny, POLICY, PROMPT, type Run, startRun } from "./cold-run";
 
 const DECODED = 4096;
-const PROMPT = 200;
-const POLICY = { score: { kind: "expected-attention" }, budget: { kind: "ada" }, precision: { kind: "evict-only" } } as const;
 
 let gpu: Gpu;
 let transformer: Transformer;
 beforeAll(async () => {
   gpu = await testGpu();
-  const source = await fileSource(TINY);
-  const { config, weights } = await loadModel(gpu, source);
-  await source.close?.();
-  transformer = new Transformer(gpu, config, weights, PROMPT + DECODED);
+  transformer = await loadTiny(gpu, PROMPT + DECODED);
 });
 afterAll(() => gpu?.dispose());
 
@@ -51,100 +38,9 @@ afterEach(() => {
 /** Where a tier keeps values. */
 const STORES = ["memory", "opfs"] as const;
 
-interface Run {
-  readonly sequence: Sequence;
-  readonly cold: ColdTier;
-  readonly decoder: Decoder;
-  /** Feeds so many random tokens. */
-  feed(count: number, paced?: boolean): Promise<void>;
-  end(): void;
-}
-
-/** A prompt in a compressed cache with a cold tier. Random ids make sharp attention to tokens of the same id: recalls are many. */
-async function start(cold: ColdOptions, { tokens = 600, prompt = PROMPT, ratio = 0.2, policy = POLICY as CacheOptions["policy"] } = {}): Promise<Run> {
-  const sequence = new Sequence(transformer, { ...(policy && { policy }), budget: { ratio }, cold }, tokens, prompt);
-  const decoder = new Decoder(transformer, sequence.cache, resolveSampling({}), []);
-  const random = seeded(5);
-  const id = (): number => 300 + Math.floor(random() * 200);
-  if (!sequence.cold) throw new Error("no cold tier");
-  await gpu.kernels.ready();
-  await prefill(transformer, Array.from({ length: prompt }, id), [sequence.target()], { step: {}, record: () => {} });
-  return {
-    sequence,
-    cold: sequence.cold,
-    decoder,
-    feed: async (count, paced = true) => {
-      for (let i = 0; i < count; i++) {
-        decoder.force(id());
-        if (paced && i % 2 === 1) await gpu.idle();
-      }
-    },
-    end: () => {
-      decoder.dispose();
-      sequence.dispose();
-    },
-  };
-}
-
-/** Guests by layer and head, by position, read back. */
-async function guestsOf({ cache }: Sequence): Promise<Map<number, GuestRow>[][]> {
-  const { plan } = cache;
-  const tables = new Uint32Array(await gpu.read(cache.buffers.tables));
-  return Array.from({ length: plan.shape.layers }, (_, layer) =>
-    Array.from({ length: plan.shape.kvHeads }, (_, head) => {
-      const rows = new Map<number, GuestRow>();
-      for (const row of guestRows({ plan, tables }, layer, head)) {
-        if (!row) continue;
-        if (rows.has(row.position)) expect.fail(`position ${row.position} is a guest twice`);
-        rows.set(row.position, row);
-      }
-      return rows;
-    }),
-  );
-}
-
-/** Key and value of a slot as the store gives it back, f16 pairs, in a guest's bits. */
-function twinOf(words: Uint32Array | undefined, row: GuestRow, bits: 8 | 4): number[] {
-  const values = Array.from(words ?? []).flatMap((word) => [fromHalf(word & 0xffff), fromHalf(word >>> 16)]);
-  const D = values.length / 2;
-  return [...recodeGuest(values.slice(0, D), bits, row.coded[0]), ...recodeGuest(values.slice(D), bits, row.coded[1])];
-}
-
-/** Every slot in one place, both limits, pages in order, guests as they were kept; returns the counts. */
-async function checkAll({ sequence, cold }: Run) {
-  await cold.settle();
-  const { cache } = sequence;
-  const words = await readWords(gpu, cache);
-  checkPages(words);
-  const pages = slotFormats(words);
-  const guests = await guestsOf(sequence);
-  const { sinks } = cache.policy;
-  const found = { hot: 0, cold: 0, gone: 0, recalled: 0 };
-  for (const [layer, heads] of pages.entries())
-    for (const [head, slots] of heads.entries()) {
-      const rows = guests[layer]?.[head] ?? new Map<number, GuestRow>();
-      for (let position = 0; position < cache.tokens; position++) {
-        const places = [position < sinks || position >= ringStartOf(words, layer), slots.has(position), rows.has(position)].filter(Boolean).length;
-        if (places > 1) expect.fail(`position ${position} of layer ${layer}, head ${head} is in ${places} places`);
-        if (rows.has(position)) found.recalled++;
-        if (places === 1) found.hot++;
-        else if (cold.store.has(position)) found.cold++;
-        else found.gone++;
-      }
-      for (const [position, row] of rows)
-        expectClose([...row.key, ...row.value], twinOf(cold.store.restore(layer, head, position), row, cache.plan.extras.guestBits), tolerances.f64);
-    }
-  const counts = await cold.counts();
-  expect(counts).toEqual(found);
-  expect(counts.hot + counts.cold + counts.gone).toBe(cache.tokens * pages.length * (pages[0]?.length ?? 0));
-  expect(cold.store.bytes).toBeLessThanOrEqual(cold.store.maxBytes);
-  expect(cold.store.fileBytes > 0).toBe(cold.settings.store === "opfs");
-  return counts;
-}
-
 describe("every slot is in one place", () => {
   test("while tokens are fed, under a limit that holds all", async () => {
-    const run = await start({ maxBytes: 1e7, recall: { guests: 24 } });
+    const run = await startRun(transformer, { maxBytes: 1e7, recall: { guests: 24 } });
     let recalled = 0;
     for (let round = 0; round < 12; round++) {
       await run.feed(17);
@@ -158,8 +54,8 @@ describe("every slot is in one place", () => {
   });
 
   test.for(STORES)("under a limit that holds a part, lowered on the way; a limit below a block is refused: in %s", async (store) => {
-    const one = coldBlockBytes(shape());
-    const run = await start({ maxBytes: 12 * one, store });
+    const one = coldBlockBytes(transformer.config);
+    const run = await startRun(transformer, { maxBytes: 12 * one, store });
     await run.feed(60);
     expect((await checkAll(run)).gone).toBeGreaterThan(0);
     expect(() => run.cold.limit(one - 1)).toThrow(expect.objectContaining({ code: "BAD_OPTION" }));
@@ -173,7 +69,7 @@ describe("every slot is in one place", () => {
   });
 
   test("with lacuna's own formats and no guests: kept, never brought back", async () => {
-    const run = await start({ maxBytes: 1e7, recall: { guests: 0 } }, { policy: "rate-distortion", ratio: 0.1 });
+    const run = await startRun(transformer, { maxBytes: 1e7, recall: { guests: 0 } }, { policy: "rate-distortion", ratio: 0.1 });
     await run.feed(40);
     const counts = await checkAll(run);
     expect([counts.recalled, counts.gone]).toEqual([0, 0]);
@@ -182,7 +78,7 @@ describe("every slot is in one place", () => {
   });
 
   test.for(STORES)("after tokens were taken back, after a restored moment, and in a fork: in %s", async (store) => {
-    const run = await start({ maxBytes: 1e7, store });
+    const run = await startRun(transformer, { maxBytes: 1e7, store });
     await run.feed(50);
     const { cache } = run.sequence;
     cache.rewind(cache.tokens - 3);
@@ -228,7 +124,7 @@ describe("bad input and bad luck", () => {
   });
 
   test("after the cache was disposed: a typed error; what was under way changes nothing", async () => {
-    const run = await start({ maxBytes: 1e7 });
+    const run = await startRun(transformer, { maxBytes: 1e7 });
     await run.feed(10, false);
     run.end();
     await expect(run.cold.settle()).rejects.toMatchObject({ code: "DISPOSED" });
@@ -238,7 +134,7 @@ describe("bad input and bad luck", () => {
   });
 
   test("reads that come late, as in a tab in the background: tokens go on without them, and every slot is still in one place", async () => {
-    const run = await start({ maxBytes: 1e7 });
+    const run = await startRun(transformer, { maxBytes: 1e7 });
     const map = gpu.map.bind(gpu);
     let open = (): void => {};
     const gate = new Promise<void>((resolve) => {
@@ -260,13 +156,13 @@ describe("bad input and bad luck", () => {
   });
 
   test("a readback that fails changes nothing", async () => {
-    const run = await start({ maxBytes: 1e7 });
+    const run = await startRun(transformer, { maxBytes: 1e7 });
     const spy = vi.spyOn(gpu, "map").mockRejectedValue(new Error("gone"));
     await run.feed(40);
     await run.cold.settle();
     expect(run.cold.recalled()).toEqual([]);
     spy.mockRestore();
-    for (const rows of (await guestsOf(run.sequence)).flat()) expect(rows.size).toBe(0);
+    for (const rows of (await guestsOf(run)).flat()) expect(rows.size).toBe(0);
     await checkAll(run);
     run.end();
   });
@@ -274,7 +170,7 @@ describe("bad input and bad luck", () => {
 
 describe("a file that fails", () => {
   test.for(["read", "write"] as const)("to %s in mid-conversation costs recalls, never a token, and is told", async (what) => {
-    const run = await start({ maxBytes: 1e7, store: "opfs" });
+    const run = await startRun(transformer, { maxBytes: 1e7, store: "opfs" });
     await run.feed(40);
     const before = run.cold.store.fileBytes;
     opfs.fault[what] = new DOMException("the disk is gone", "NotReadableError");
@@ -292,14 +188,17 @@ describe("a file that fails", () => {
 
   test("to open is told before anything goes in", async () => {
     opfs.fault.open = new DOMException("not here", "SecurityError");
-    await expect(start({ maxBytes: 1e7, store: "opfs" })).rejects.toMatchObject({ code: "STORAGE", message: expect.stringContaining("keep it in memory") });
+    await expect(startRun(transformer, { maxBytes: 1e7, store: "opfs" })).rejects.toMatchObject({
+      code: "STORAGE",
+      message: expect.stringContaining("keep it in memory"),
+    });
   });
 });
 
 test("the same tokens, fed in the same way, bring the same back, from memory and from a file", async () => {
   const traces = [];
   for (const store of ["memory", "memory", "opfs"] as const) {
-    const run = await start({ maxBytes: 1e7, store });
+    const run = await startRun(transformer, { maxBytes: 1e7, store });
     const trace = [];
     for (let i = 0; i < 30; i++) {
       await run.feed(2);
@@ -317,9 +216,9 @@ test("4,096 tokens within both limits, judged anew by what they look at", { time
   const tokens = PROMPT + DECODED;
   const ratio = 0.06;
   const budget = Math.floor(ratio * tokens * fullBytesPerToken(config));
-  const maxBytes = 100 * coldBlockBytes(shape());
+  const maxBytes = 100 * coldBlockBytes(transformer.config);
   // The whole proposal: re-evaluation, blocks, pruning and markers.
-  const run = await start({ maxBytes, recall: { guests: 4 * BLOCK } }, { tokens, ratio, policy: "agacc" });
+  const run = await startRun(transformer, { maxBytes, recall: { guests: 4 * BLOCK } }, { tokens, ratio, policy: "agacc" });
   expect(run.sequence.policy).toMatchObject({ reevaluate: { every: 64 }, markers: { count: 4 } });
   for (let decoded = 1; decoded <= DECODED; decoded++) {
     await run.feed(1, false);
@@ -336,12 +235,7 @@ test("4,096 tokens within both limits, judged anew by what they look at", { time
 /** Slots whose importance rose when it was judged anew. */
 async function heldSlots({ sequence: { cache } }: Run): Promise<number> {
   const words = await readWords(gpu, cache);
-  const { layers, kvHeads } = shape();
+  const { layers, kvHeads } = transformer.config;
   const heads = Array.from({ length: layers * kvHeads }, (_, n) => slotsInPages(words, Math.floor(n / kvHeads), n % kvHeads));
   return heads.flat().filter(({ held }) => held).length;
-}
-
-function shape() {
-  const { layers, kvHeads, headSize } = transformer.config;
-  return { layers, kvHeads, headSize };
 }

@@ -105,11 +105,16 @@ export interface GuestRow {
   readonly key: Float64Array;
   readonly value: Float64Array;
   readonly position: number;
+  /** Nothing attends to it: pages hold the slot until the layer is judged. */
+  readonly waits: boolean;
   /** Of key and value. */
   readonly coded: readonly [Coded, Coded];
 }
 
-/** Guests of one head by row, behind the markers of all heads: codes of key and value, (scale, zero) of each, and the position; none where that is all ones. */
+/**
+ * Guests of one head by row, behind the markers of all heads: codes of key and value, (scale, zero) of each, and the position, its top bit set where the guest waits;
+ * none where that is all ones.
+ */
 export function guestRows({ plan, tables }: Pick<CacheWords, "plan" | "tables">, layer: number, head: number): (GuestRow | undefined)[] {
   const { headSize: D, kvHeads } = plan.shape;
   const { markers, guests, guestBits: bits } = plan.extras;
@@ -117,15 +122,16 @@ export function guestRows({ plan, tables }: Pick<CacheWords, "plan" | "tables">,
   const first = layer * plan.tableStride + plan.extraStart + kvHeads * markers * (D + 4);
   return Array.from({ length: guests }, (_, row) => {
     const at = first + (head * guests + row) * (2 * codeWords + 3);
-    const position = tables[at + 2 * codeWords + 2] ?? 0;
-    if (position === 0xffffffff) return undefined;
+    const word = tables[at + 2 * codeWords + 2] ?? 0;
+    if (word === 0xffffffff) return undefined;
+    const [position, waits] = [word & 0x7fffffff, word >>> 31 === 1];
     const vector = (part: number): Coded => {
       const code = (c: number): number => (tables[at + part * codeWords + Math.floor((c * bits) / 32)] ?? 0) >>> ((c * bits) % 32);
       const pair = tables[at + 2 * codeWords + part] ?? 0;
       return { codes: Uint8Array.from({ length: D }, (__, c) => code(c) & (2 ** bits - 1)), scale: fromHalf(pair & 0xffff), zero: fromHalf(pair >>> 16) };
     };
     const coded = [vector(0), vector(1)] as const;
-    return { key: hadamard(decode(coded[0])), value: hadamard(decode(coded[1])), position, coded };
+    return { key: hadamard(decode(coded[0])), value: hadamard(decode(coded[1])), position, waits, coded };
   });
 }
 

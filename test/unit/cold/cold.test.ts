@@ -135,7 +135,7 @@ describe("evicted", () => {
       fc.property(bits, bits, fc.integer({ min: 0, max: 8 }), fc.integer({ min: 8, max: tokens }), (first, second, sinks, start) => {
         const evicted = new Evicted({ layers: 1, kvHeads: 1, headSize: 8 }, tokens);
         const words = (hot: Uint8Array): Uint32Array => {
-          const packed = new Uint32Array(3);
+          const packed = new Uint32Array(6); // held, and demoted
           hot.forEach((bit, position) => {
             packed[position >> 5] = ((packed[position >> 5] ?? 0) | (bit << (position & 31))) >>> 0;
           });
@@ -158,7 +158,7 @@ describe("masses", () => {
     const { store } = filled(1e6, tokens);
     const evicted = new Evicted(SHAPE, 400);
     const random = seeded(11);
-    const hot = Uint32Array.from({ length: evicted.words.length }, () => random() * 2 ** 32);
+    const hot = Uint32Array.from({ length: 2 * evicted.words.length }, () => random() * 2 ** 32);
     evicted.update(hot, 2, [tokens - 3, tokens - 7]);
     const stride = 6 * 8 + 6 + 10;
     const normal = gaussian(seeded(12));
@@ -181,15 +181,30 @@ describe("masses", () => {
     expectClose(order.map((block) => got.get(block) ?? Number.NaN), order.map((block) => want.get(block) ?? Number.NaN), close); // biome-ignore format: one line
   });
 
+  test("what pages hold demoted points at an eighth, where it is to be promoted", () => {
+    const { store } = filled(1e6, 16);
+    const evicted = new Evicted(SHAPE, 400);
+    const hot = new Uint32Array(2 * evicted.words.length).fill(0xffff); // all is held
+    for (const row of [2, 3, 6, 7]) hot[row * evicted.stride] = 0xff00; // block 1 demoted
+    evicted.update(hot, 0, [16, 16]);
+    expect([evicted.has(0, 0, 9), evicted.isDemoted(0, 0, 9), evicted.isDemoted(1, 1, 7), evicted.isDemoted(1, 1, 8)]).toEqual([false, true, false, true]);
+    const signal = { position: 300, numbers: new Float32Array(2 * 24).fill(0), stride: 24 };
+    for (const head of [16, 17]) for (const layer of [0, 24]) signal.numbers[layer + head] = Math.log(32); // 16 of 32 in the sum are block 0 and 1
+    expect(blockMasses(store, evicted, signal, 1)).toEqual(new Map());
+    const masses = blockMasses(store, evicted, signal, 1, { promote: true });
+    expect([...masses.keys()]).toEqual([1]);
+    expect(masses.get(1)).toBeCloseTo((4 * (8 / 32)) / 8, 6);
+  });
+
   test("what lies near counts nothing, and what is a guest is part of the sum already", () => {
     const { store } = filled(1e6, 16);
     const evicted = new Evicted(SHAPE, 400);
-    evicted.update(new Uint32Array(evicted.words.length), 0, [16, 16]);
+    evicted.update(new Uint32Array(2 * evicted.words.length), 0, [16, 16]);
     const numbers = new Float32Array(2 * 24); // queries and lse 0: every slot weighs e^0
     const signal = { position: 300, numbers, stride: 24 };
     // a head, of which there are two a layer: 8 / (1 + 16) for either block; 8 / (1 + 8) where block 0 is in the sum already
     expect(blockMasses(store, evicted, signal, 1).get(0)).toBeCloseTo((4 * 8) / 17, 10);
-    expect(blockMasses(store, evicted, signal, 1, (block) => block === 0).get(1)).toBeCloseTo((4 * 8) / 9, 10);
+    expect(blockMasses(store, evicted, signal, 1, { attended: (block) => block === 0 }).get(1)).toBeCloseTo((4 * 8) / 9, 10);
     expect([...blockMasses(store, evicted, { ...signal, position: 128 }, 1).keys()]).toEqual([0]);
   });
 });
@@ -300,5 +315,6 @@ test("bad options name the field", () => {
   expect(fields({ maxBytes: 1e6, recall: { halfLife: Number.NaN } })).toBe("cold.recall.halfLife");
   expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"settle":1}}'))).toBe("cold.recall.settle");
   expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"occurrences":"no"}}'))).toBe("cold.recall.occurrences");
+  expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"promote":"no"}}'))).toBe("cold.recall.promote");
   expect(fields(JSON.parse('{"maxBytes":1000000,"recall":{"guest":8}}'))).toBe("cold.recall.guest");
 });

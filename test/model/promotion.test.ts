@@ -1,0 +1,81 @@
+// promotion: slots that pages hold demoted come back in full beside what was evicted, and leave pages as they do: every slot in one place at every moment, nothing
+// more precise than what is stored, nothing pinned taken out of pages.
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ColdOptions } from "../../src/engine-types";
+import type { Gpu } from "../../src/gpu/device";
+import type { Transformer } from "../../src/model/transformer";
+import { readWords, slotFormats } from "../kernels/cache-checks";
+import { testGpu } from "../kernels/gpu";
+import { checkAll, guestsOf, loadTiny, PROMPT, type Run, startRun } from "./cold-run";
+
+let gpu: Gpu;
+let transformer: Transformer;
+beforeAll(async () => {
+  gpu = await testGpu();
+  transformer = await loadTiny(gpu, PROMPT + 400);
+});
+afterAll(() => gpu?.dispose());
+
+const COLD: ColdOptions = { maxBytes: 1e7, recall: { guests: 24, promote: true } };
+
+/** Guests that wait, and those that do not, as "layer head position". */
+async function rowsOf(run: Run): Promise<{ waiting: string[]; awake: string[] }> {
+  const rows = (await guestsOf(run)).flatMap((heads, layer) =>
+    heads.flatMap((all, head) => [...all.values()].map((row) => ({ row, key: `${layer} ${head} ${row.position}` }))),
+  );
+  return { waiting: rows.filter(({ row }) => row.waits).map(({ key }) => key), awake: rows.filter(({ row }) => !row.waits).map(({ key }) => key) };
+}
+
+/** Feeds tokens, checking now and then; returns slots that waited once and were awake later. */
+async function promotedIn(run: Run, rounds: number): Promise<{ promoted: Set<string>; waited: Set<string> }> {
+  const [promoted, waited] = [new Set<string>(), new Set<string>()];
+  for (let round = 0; round < rounds; round++) {
+    await run.feed(9);
+    await checkAll(run);
+    const { waiting, awake } = await rowsOf(run);
+    for (const key of waiting) waited.add(key);
+    for (const key of awake) if (waited.has(key)) promoted.add(key);
+  }
+  return { promoted, waited };
+}
+
+test.each([
+  ["rate-distortion", 0.2],
+  ["agacc", 0.2],
+] as const)("%s: what waited takes its slot's place at a judgement, also after a fork and after tokens were taken back", async (policy, ratio) => {
+  const run = await startRun(transformer, COLD, { policy, ratio });
+  const { promoted, waited } = await promotedIn(run, 12);
+  console.info(`${policy}: ${waited.size} slots waited, ${promoted.size} of them took their place`);
+  expect(promoted.size).toBeGreaterThan(30);
+  const { cache } = run.sequence;
+  const fork = run.sequence.fork();
+  await fork.cold?.ready();
+  if (!fork.cold) throw new Error("no cold tier");
+  cache.rewind(cache.tokens - 3);
+  await run.feed(20);
+  await checkAll(run);
+  await checkAll({ ...run, sequence: fork, cold: fork.cold });
+  fork.dispose();
+  run.end();
+});
+
+test("without it, no slot that pages hold is a guest", async () => {
+  const run = await startRun(transformer, { ...COLD, recall: { guests: 24, promote: false } }, { policy: "rate-distortion" });
+  const { waited } = await promotedIn(run, 6);
+  expect(waited.size).toBe(0);
+  expect((await rowsOf(run)).awake.length).toBeGreaterThan(0);
+  run.end();
+});
+
+test("what is pinned stays in pages", async () => {
+  const policy = { precision: { kind: "tiers", formats: ["k4v4"] }, score: { kind: "expected-attention" }, pinned: [[20, 60]] } as const;
+  const run = await startRun(transformer, COLD, { policy, ratio: 0.4 });
+  const { waited } = await promotedIn(run, 8);
+  const positions = new Set([...waited].map((key) => Number(key.split(" ")[2])));
+  expect(positions.size).toBeGreaterThan(0);
+  expect([...positions].filter((position) => position >= 20 && position < 60)).toEqual([]);
+  for (const head of slotFormats(await readWords(gpu, run.sequence.cache)).flat())
+    for (let position = 20; position < 60; position++) expect(head.has(position)).toBe(true);
+  run.end();
+});
