@@ -192,7 +192,9 @@ export class CacheBench {
 
   /** Markers and guests, as attention sees them. */
   #rows(words: CacheWords, layer: number, head: number): { key: Float64Array; value: Float64Array; bias?: number }[] {
-    const guests = guestRows(words, layer, head).filter((row) => row !== undefined).filter(({ waits }) => !waits);
+    const guests = guestRows(words, layer, head)
+      .filter((row) => row !== undefined)
+      .filter(({ waits }) => !waits);
     const back = guests.map(({ position }) => position);
     const markers = markerRows(words, layer, head).map((row, index, all) => {
       const bias = biasBesideGuests(row, index === 0, all[index + 1]?.first ?? 2 ** 32 - 1, back);
