@@ -123,10 +123,10 @@ describe("sizes", () => {
   test("a budget below sinks, ring and one page per head says how much is needed, and that is enough", async () => {
     for (const policy of ["rate-distortion", "expected-attention"] as const) {
       const run = (bytes: number): Promise<unknown> => eventsOf(engine.generate({ prompt, maxTokens: 20, policy, budget: { bytes } }));
-      const error = await failureOf(run(20_000));
-      expect(error).toMatchObject({ code: "BUDGET_TOO_SMALL", details: { found: 20_000, expected: expect.any(Number) } });
+      const error = await failureOf(run(16_000));
+      expect(error).toMatchObject({ code: "BUDGET_TOO_SMALL", details: { found: 16_000, expected: expect.any(Number) } });
       const { expected } = error.details as { expected: number };
-      expectLegible(error, 20_000, expected);
+      expectLegible(error, 16_000, expected);
       expect((await failureOf(run(expected - 1))).code).toBe("BUDGET_TOO_SMALL");
       await run(expected);
     }
