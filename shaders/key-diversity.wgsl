@@ -5,7 +5,7 @@ override HALF: u32; // 1: RoPE pairs (i, i + D/2); 0: (2i, 2i + 1)
 
 @group(0) @binding(0) var<uniform> params: ScoreParams;
 @group(0) @binding(1) var<storage, read> keys: array<Quad>;          // (G, capacity, D/4)
-@group(0) @binding(2) var<storage, read> moments: array<vec4f>;      // (G, 7 D/8 + 1)
+@group(0) @binding(2) var<storage, read> moments: array<Four>;       // (G, 7 D/8 + 1)
 @group(0) @binding(3) var<storage, read> rotation: array<vec4f>;     // (D/4): two pairs of (mean cos, mean sin)
 @group(0) @binding(4) var<storage, read_write> terms: array<vec2f>;  // (G, tokens): diversity, condensed logit
 

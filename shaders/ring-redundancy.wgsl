@@ -6,7 +6,7 @@ override LAMBDA: f32;
 override RECEIVED: u32; // 0: nobody counts the attention that the ring gets
 
 @group(0) @binding(1) var<storage, read> keys: array<Quad>;             // (G, SLOTS, D/4)
-@group(0) @binding(2) var<storage, read> moments: array<f32>;           // (G, 7 D/2 + 4)
+@group(0) @binding(2) var<storage, read> moments: array<Four>;          // of this layer, see lib/moments-f16
 @group(0) @binding(3) var<storage, read> received: array<f32>;          // (G, SLOTS): mean attention since its own token
 @group(0) @binding(4) var<storage, read_write> importance: array<f32>;  // (G, SLOTS)
 
@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (slot >= SLOTS) { return; }
   let at = head * SLOTS + slot;
   if (!isScored(slot)) { importance[at] = 0.0; return; }
-  let scalars = head * (7u * (D / 2u) + 4u) + SCALARS * (D / 2u);
+  let record = recordOf(head);
   let length = max(sqrt(product(at, at)), 1e-15);
   var latest = true;
   for (var newer = positionOf(slot) + 1u; newer < step.firstPosition && latest; newer++) {
@@ -28,14 +28,17 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   var cosine = 0.0;
   if (!latest) {
-    for (var i = 0u; i < 4u * quads(); i++) {
-      let channel = select(i / 2u + (i % 2u) * (D / 2u), i, HALF == 1u);
-      cosine += unpackQuad(keys[at * (D / 4u) + i / 4u])[i % 4u] * moments[scalars - D + channel] / length;
+    for (var n = 0u; n < fours(); n++) {
+      let key = fourPairs(at * (D / 4u), n);
+      let x = unpackFour(moments[record + KEY_X * (D / 8u) + n]);
+      let y = unpackFour(moments[record + KEY_Y * (D / 8u) + n]);
+      cosine += (dot(key.x, x) + dot(key.y, y)) / length;
     }
   }
-  let redundancy = exp(cosine) / moments[scalars + 1u];
-  var score = (1.0 - LAMBDA) * max(moments[scalars] - redundancy, 0.0);
-  if (RECEIVED == 1u) { score += LAMBDA * received[at] * (moments[scalars + 3u] + f32(SINKS)); } // times the tokens seen so far
+  let ofPrompt = bitcast<vec2f>(moments[record + SCALARS * (D / 8u)]); // what redundancy left: n C, mean exp
+  var score = (1.0 - LAMBDA) * max(ofPrompt.x - exp(cosine) / ofPrompt.y, 0.0);
+  let seen = bitcast<f32>(moments[record + SCALARS * (D / 8u) + 1u].y) + f32(SINKS); // tokens
+  if (RECEIVED == 1u) { score += LAMBDA * received[at] * seen; }
   importance[at] = score;
 }
 

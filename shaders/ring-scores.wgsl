@@ -10,7 +10,7 @@ override EPSILON: f32;
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> keys: array<Quad>;               // (G, SLOTS, D/4)
 @group(0) @binding(2) var<storage, read> values: array<Quad>;             // (G, SLOTS, D/4)
-@group(0) @binding(3) var<storage, read> moments: array<vec4f>;           // (G, 7 D/8 + 1) of this layer
+@group(0) @binding(3) var<storage, read> moments: array<Four>;            // of this layer, see lib/moments-f16
 @group(0) @binding(4) var<storage, read> rotation: array<vec4f>;          // (D/4): two pairs of (mean cos, mean sin)
 @group(0) @binding(5) var<storage, read_write> importance: array<f32>;    // (G, SLOTS): 0 past the ring's length
 
@@ -25,7 +25,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let found = keyTerms(row, head);
-  let scalars = moments[head * (7u * (D / 8u) + 1u) + SCALARS * (D / 8u)];
+  let scalars = bitcast<vec2f>(moments[recordOf(head) + SCALARS * (D / 8u)]);
   let expected = exp(min(found.logit - scalars.x, 0.0)); // no token gets more than all of the prompt's attention
   var score = expected;
   if (ENSEMBLE == 1u) {

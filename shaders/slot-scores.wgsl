@@ -7,7 +7,7 @@ override SEED: u32;
 
 @group(0) @binding(1) var<storage, read> keys: array<Quad>;             // (G, rows, D/4)
 @group(0) @binding(2) var<storage, read> values: array<Quad>;           // (G, rows, D/4)
-@group(0) @binding(3) var<storage, read> anchors: array<f32>;           // method 4: the moments; method 5: directions (L or 1, G, D)
+@group(0) @binding(3) var<storage, read> anchors: array<Four>;          // method 4: the moments; method 5: directions (L or 1, G, D/4)
 @group(0) @binding(4) var<uniform> layer: vec4u;                        // (layer, kv heads times the layer where directions are of all, -, -)
 @group(0) @binding(5) var<storage, read_write> importance: array<f32>;  // (G, slots)
 
@@ -37,8 +37,7 @@ fn scoreOf(slot: u32, head: u32) -> f32 {
     default: { // any product fits the levels that can be stored: 2^-27 to 2^3
       var along = 0.0;
       for (var i = 0u; i < quads(); i++) {
-        let at = (layer.y + head) * D + 4u * i;
-        along += dot(unpackQuad(keys[row + i]), vec4f(anchors[at], anchors[at + 1u], anchors[at + 2u], anchors[at + 3u]));
+        along += dot(unpackQuad(keys[row + i]), unpackFour(anchors[(layer.y + head) * (D / 4u) + i]));
       }
       along *= inverseSqrt(f32(D));
       return exp2(15.0 * along / (abs(along) + 8.0) - 12.0);
@@ -57,16 +56,15 @@ fn keyEnergy(row: u32) -> f32 {
 
 // Cosine with the mean unit key, which stands in the head's moments in the order of RoPE pairs: all x, then all y.
 fn anchorCosine(row: u32, head: u32) -> f32 {
-  let first = head * (7u * (D / 2u) + 4u) + KEY_X * (D / 2u);
+  let first = recordOf(head);
   var near = 0.0;
   var anchorEnergy = 0.0;
-  for (var i = 0u; i < quads(); i++) {
-    let at = first + select(2u * i, 4u * i, HALF == 1u);
-    let y = at + D / 2u;
-    let neighbours = vec4f(anchors[at], anchors[y], anchors[at + 1u], anchors[y + 1u]);
-    let anchor = select(neighbours, vec4f(anchors[at], anchors[at + 1u], anchors[at + 2u], anchors[at + 3u]), HALF == 1u);
-    near += dot(unpackQuad(keys[row + i]), anchor);
-    anchorEnergy += dot(anchor, anchor);
+  for (var n = 0u; n < fours(); n++) {
+    let key = fourPairs(row, n);
+    let x = unpackFour(anchors[first + KEY_X * (D / 8u) + n]);
+    let y = unpackFour(anchors[first + KEY_Y * (D / 8u) + n]);
+    near += dot(key.x, x) + dot(key.y, y);
+    anchorEnergy += dot(x, x) + dot(y, y);
   }
   return near * inverseSqrt(max(keyEnergy(row) * anchorEnergy, 1e-30));
 }
@@ -75,10 +73,4 @@ fn anchorCosine(row: u32, head: u32) -> f32 {
 fn randomScore(head: u32, position: u32) -> f32 {
   let hash = pcg(position + pcg(head + pcg(layer.x + pcg(SEED))));
   return (f32(hash >> 9u) + 0.5) / 8388608.0;
-}
-
-fn pcg(n: u32) -> u32 {
-  let s = n * 747796405u + 2891336453u;
-  let w = ((s >> ((s >> 28u) + 4u)) ^ s) * 277803737u;
-  return (w >> 22u) ^ w;
 }

@@ -18,14 +18,14 @@ import { queryMoments } from "../kernels/query-moments";
 import { queryNormalizers } from "../kernels/query-normalizers";
 import { type ReceivedAttentionArgs, receivedAttention } from "../kernels/received-attention";
 import { rotateMoments } from "../kernels/rotate-moments";
-import { createQueryRange, createScoreParams, type KeyStorage, momentsLayout, type QueryRange, type ScoringDims } from "../kernels/scoring";
+import { createQueryRange, createScoreParams, type KeyStorage, keptLayout, momentFloats, type QueryRange, type ScoringDims } from "../kernels/scoring";
 import { slotNorms } from "../kernels/slot-norms";
 import { windowSpread } from "../kernels/window-spread";
 import type { BudgetRule } from "../policy/budgets";
 import type { Calibration } from "../policy/calibration";
 import type { ChunkOp, PromptView, ReceivedSpec, ScoreOptions, Scorer } from "../policy/scorers/scorer";
 import { futureRotation } from "./future-rotation";
-import { storedSums } from "./statistics";
+import { keepMoments, storedSums } from "./statistics";
 
 export interface PromptBuffers {
   /** Tokens and rows of the chunk whose queries are gathered (StepBuffer). */
@@ -38,7 +38,7 @@ export interface PromptBuffers {
   readonly promptTokens: number;
   readonly nextPosition?: number; // where fewer tokens stand there than the prompt has; default promptTokens
   readonly owner: string;
-  /** Where each layer's condensed moments go, momentsLayout(config).layerBytes apart; for decoding. */
+  /** The statistics where each layer's condensed moments go, for decoding. */
   readonly momentsTarget?: GPUBuffer;
   /** Scores are to sum to 1 over a head's slots; for methods that do not see to it themselves. */
   readonly normalise?: boolean;
@@ -88,7 +88,7 @@ export class PromptScorer implements PromptView {
     this.calibration = buffers.calibration;
     this.importance = this.create("importance", kvHeads * promptTokens, "staging");
     this.queryEnergy = this.create("queryEnergy", 2 * kvHeads);
-    this.moments = this.create("moments", kvHeads * momentsLayout(dims).floats);
+    this.moments = this.create("moments", kvHeads * momentFloats(dims));
     this.params = createScoreParams(gpu, owner, { tokens: promptTokens, sinks: options.sinks, capacity, epsilon: options.epsilon });
     this.layer = gpu.createBuffer(`${owner}.layer`, 16, "staging", { usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, owner });
     this.#created.push(this.params, this.layer);
@@ -97,6 +97,7 @@ export class PromptScorer implements PromptView {
     const { params, importance, queryEnergy: factors } = this;
     if (buffers.normalise) this.add(normaliseScores(gpu, dims, { range: { params, tokens: promptTokens }, importance, factors, first: kvHeads }));
     this.pooledMoments(); // for decoding, and E|q|^2 for the choice of bits
+    if (buffers.momentsTarget) this.#keep(buffers.momentsTarget);
   }
 
   /** Start of a layer: forgets the last one's sums. Between submits. */
@@ -118,8 +119,6 @@ export class PromptScorer implements PromptView {
   /** End of a layer: writes importance, queryEnergy and moments from what was gathered and the keys and values. */
   finish(recorder: Recorder): void {
     for (const op of this.#finish) op.record(recorder);
-    const { momentsTarget } = this.buffers;
-    if (momentsTarget) recorder.copy(this.moments, 0, momentsTarget, this.#layer * momentsLayout(this.dims).layerBytes, this.moments.size);
   }
 
   dispose(): void {
@@ -220,6 +219,12 @@ export class PromptScorer implements PromptView {
       const spread = this.create("spread", 4 * dims.heads * this.tokens, "staging");
       return this.#gatherInto(spread, spec, windowSpread(gpu, dims, { ...this.#attention(spec, {}), spread }));
     });
+  }
+
+  #keep(target: GPUBuffer): void {
+    const { gpu, dims, moments } = this;
+    const packed = this.create("keptMoments", dims.kvHeads * keptLayout(dims).words);
+    this.add(keepMoments(gpu, dims, { moments, packed, target, layer: () => this.#layer }));
   }
 
   #layerPreference({ window, temperatures }: NonNullable<BudgetRule["preference"]>): GPUBuffer {

@@ -5,11 +5,12 @@ import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Op, Recorder } from "../gpu/recorder";
 import { normaliseScores } from "../kernels/normalise-scores";
-import { type KeyStorage, momentsLayout, type ScoringDims } from "../kernels/scoring";
+import type { KeyStorage, ScoringDims } from "../kernels/scoring";
 import { updateMoments } from "../kernels/update-moments";
 import type { Calibration } from "../policy/calibration";
 import type { ScoreOptions, Scorer } from "../policy/scorers/scorer";
 import { futureRotation } from "./future-rotation";
+import { keptMoments } from "./statistics";
 
 /** Tokens that count towards the running query statistics at most: older ones fade with this time constant. */
 const MEMORY_TOKENS = 1024;
@@ -19,7 +20,7 @@ export interface RingBuffers {
   readonly qkv: BufferView; // one row, (H + 2G) D f32, before RoPE
   /** The ring's keys and values per layer, (G, ringSlots, D/2) f16 pairs. */
   readonly layers: readonly { readonly keys: BufferView; readonly values: BufferView }[];
-  /** Condensed moments, momentsLayout(config).layerBytes a layer, as PromptScorer wrote them. */
+  /** Statistics as PromptScorer left them (statistics.ts). */
   readonly moments: GPUBuffer;
   readonly ringSlots: number;
   readonly owner: string;
@@ -49,10 +50,9 @@ export class RingScorer {
     buffers: RingBuffers,
   ) {
     const { step, qkv, ringSlots: slots, owner, calibration, keyStorage: storage = "f16" } = buffers;
-    const { layerBytes, floats } = momentsLayout(dims);
     this.importance = gpu.createBuffer(`${owner}.ringImportance`, dims.kvHeads * slots * 4, "scratch", { owner });
     this.#rotation = gpu.createBuffer(`${owner}.ringRotation`, dims.headSize * 4, "scratch", { owner });
-    const momentsOf = (layer: number): BufferView => ({ buffer: buffers.moments, offset: layer * layerBytes, size: dims.kvHeads * floats * 4 });
+    const momentsOf = (layer: number): BufferView => keptMoments(buffers.moments, dims, layer);
     const create = (part: string, floats: number, usage?: GPUBufferUsageFlags): GPUBuffer => {
       const buffer = gpu.createBuffer(`${owner}.${part}`, floats * 4, "scratch", { owner, ...(usage ? { usage } : {}) });
       this.#created.push(buffer);

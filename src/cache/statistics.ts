@@ -1,28 +1,56 @@
-// statistics: where a layer's numbers stand in a cache's statistics buffer: condensed moments first, then E|q|^2 of every layer and the
-// factors of its scores, then what the ring's rows received, where a method asks for it.
+// statistics: where a layer's numbers stand in a cache's statistics buffer: for every layer E|q|^2, the factors of its scores and its condensed moments
+// (keptLayout), and behind them what the rings' rows received, where a method asks for it. Puts a prompt's moments there.
 
-import { momentsLayout, type ScoringDims } from "../kernels/scoring";
+import type { Gpu } from "../gpu/device";
+import type { BufferView } from "../gpu/kernel";
+import type { Op } from "../gpu/recorder";
+import { packMoments } from "../kernels/pack-moments";
+import { keptLayout, type ScoringDims } from "../kernels/scoring";
 import type { ModelConfig } from "../model/model-config";
 
-/** Room for E|q|^2 and the factors of a layer's kv heads, of which there may be 32; a binding's alignment. */
-const ENERGY_STRIDE = 256;
+type Shape = Pick<ModelConfig, "kvHeads" | "headSize">;
 
 /** Bytes of one layer's statistics, all parts. @param ringSlots sinks and ring, where what they receive is counted; else 0 */
-export function statisticsBytesPerLayer(config: ModelConfig, ringSlots: number): number {
-  return momentsLayout(config).layerBytes + ENERGY_STRIDE + receivedStride(config, ringSlots);
+export function statisticsBytesPerLayer(config: Shape, ringSlots: number): number {
+  return keptLayout(config).layerBytes + receivedStride(config, ringSlots);
 }
 
 /** Where a layer's E|q|^2 begins, bytes; its factors follow. */
-export function energyOffset(config: ModelConfig, layer: number): number {
-  return config.layers * momentsLayout(config).layerBytes + layer * ENERGY_STRIDE;
+export function energyOffset(dims: Shape, layer: number): number {
+  return layer * keptLayout(dims).layerBytes;
+}
+
+/** What kernels that read or follow a layer's moments bind: all that keptLayout tells of. */
+export function keptMoments(buffer: GPUBuffer, dims: Shape, layer: number): BufferView {
+  return { buffer, offset: energyOffset(dims, layer), size: keptLayout(dims).layerBytes };
+}
+
+export interface KeepMomentsArgs {
+  readonly moments: GPUBuffer; // (G, 7 D/2 + 4) f32
+  readonly packed: GPUBuffer; // (G, 7 D/4 + 4) u32, scratch
+  readonly target: GPUBuffer;
+  /** The layer they are of when the op is recorded. */
+  readonly layer: () => number;
+}
+
+/** Puts a prompt's moments into the statistics of its layer. */
+export function keepMoments(gpu: Gpu, dims: ScoringDims, { moments, packed, target, layer }: KeepMomentsArgs): Op {
+  const pack = packMoments(gpu, dims, { moments, kept: packed });
+  const { first, words } = keptLayout(dims);
+  return {
+    record(recorder) {
+      pack.record(recorder);
+      recorder.copy(packed, 0, target, energyOffset(dims, layer()) + first * 4, dims.kvHeads * words * 4);
+    },
+  };
 }
 
 /** Where the attention that a layer's ring rows received begins, bytes: (G, ringSlots) f32. */
-export function receivedOffset(config: ModelConfig, layer: number, ringSlots: number): number {
+export function receivedOffset(config: Shape & Pick<ModelConfig, "layers">, layer: number, ringSlots: number): number {
   return energyOffset(config, config.layers) + layer * receivedStride(config, ringSlots);
 }
 
-function receivedStride({ kvHeads }: ModelConfig, ringSlots: number): number {
+function receivedStride({ kvHeads }: Shape, ringSlots: number): number {
   return Math.ceil((kvHeads * ringSlots * 4) / 256) * 256;
 }
 

@@ -1,13 +1,14 @@
 // key-diversity: one dispatch of shaders/key-diversity.wgsl.
 
 import code from "../../shaders/key-diversity.wgsl?raw";
+import fourPairs from "../../shaders/lib/four-pairs.wgsl?raw";
 import keyTerms from "../../shaders/lib/key-terms.wgsl?raw";
 import momentsRecord from "../../shaders/lib/moments-record.wgsl?raw";
 import scoreParams from "../../shaders/lib/score-params.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Op } from "../gpu/recorder";
-import { halfPairing, type KeyStorage, keyLibrary, type ScoringDims } from "./scoring";
+import { halfPairing, type KeyStorage, keyLibrary, momentsLibrary, type ScoringDims } from "./scoring";
 
 export interface KeyDiversityArgs {
   readonly params: GPUBuffer;
@@ -24,7 +25,7 @@ export function keyDiversity(gpu: Gpu, dims: ScoringDims, args: KeyDiversityArgs
   const { kvHeads, headSize } = dims;
   const kernel = gpu.kernels.get({
     name: "key-diversity",
-    code: [keyLibrary(args.storage), scoreParams, momentsRecord, keyTerms, code],
+    code: [keyLibrary(args.storage), scoreParams, momentsRecord, momentsLibrary(false, dims).code, fourPairs, keyTerms, code],
     bindings: ["uniform", "read", "read", "read", "write"],
     constants: { D: headSize, HALF: halfPairing(dims) },
   });

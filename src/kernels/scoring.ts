@@ -2,6 +2,8 @@
 
 import f16 from "../../shaders/lib/keys-f16.wgsl?raw";
 import f32 from "../../shaders/lib/keys-f32.wgsl?raw";
+import momentsF16 from "../../shaders/lib/moments-f16.wgsl?raw";
+import momentsF32 from "../../shaders/lib/moments-f32.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { ModelConfig } from "../model/model-config";
 
@@ -70,8 +72,28 @@ export function createQueryRange(gpu: Gpu, owner: string, range: QueryRange): GP
   return buffer;
 }
 
-/** Floats of one kv head's record of moments (shaders/lib/moments-record.wgsl), and bytes of a layer's, padded so that it can be bound. */
-export function momentsLayout({ kvHeads, headSize }: Pick<ScoringDims, "kvHeads" | "headSize">): { readonly floats: number; readonly layerBytes: number } {
-  const floats = (7 * headSize) / 2 + 4;
-  return { floats, layerBytes: Math.ceil((kvHeads * floats * 4) / 256) * 256 };
+/** Floats of one kv head's record of moments as a prompt's scorer has it (shaders/lib/moments-record.wgsl). */
+export function momentFloats({ headSize }: Pick<ScoringDims, "headSize">): number {
+  return (7 * headSize) / 2 + 4;
+}
+
+/** A layer's moments as a cache keeps them (shaders/lib/moments-f16.wgsl), behind two floats a kv head: E|q|^2 and the factors of its scores. */
+export interface KeptLayout {
+  /** Word where the records begin. */
+  readonly first: number;
+  /** Words of one kv head's record. */
+  readonly words: number;
+  /** Of all that, padded so that it can be bound. */
+  readonly layerBytes: number;
+}
+
+export function keptLayout({ kvHeads, headSize }: Pick<ScoringDims, "kvHeads" | "headSize">): KeptLayout {
+  const first = Math.ceil(kvHeads / 2) * 4;
+  const words = (7 * headSize) / 4 + 4;
+  return { first, words, layerBytes: Math.ceil(((first + kvHeads * words) * 4) / 256) * 256 };
+}
+
+/** How a kernel reads moments: as a prompt's scorer has them, or as a cache keeps them. */
+export function momentsLibrary(kept: boolean, dims: ScoringDims): { readonly code: string; readonly constants: Readonly<Record<string, number>> } {
+  return kept ? { code: momentsF16, constants: { FIRST: keptLayout(dims).first } } : { code: momentsF32, constants: {} };
 }

@@ -1,11 +1,13 @@
 // slot-scores: one dispatch of shaders/slot-scores.wgsl.
 
+import fourPairs from "../../shaders/lib/four-pairs.wgsl?raw";
 import momentsRecord from "../../shaders/lib/moments-record.wgsl?raw";
+import pcg from "../../shaders/lib/pcg.wgsl?raw";
 import code from "../../shaders/slot-scores.wgsl?raw";
 import type { Gpu } from "../gpu/device";
 import type { BufferView } from "../gpu/kernel";
 import type { Op } from "../gpu/recorder";
-import { halfPairing, type KeyStorage, keyLibrary, type ScoringDims } from "./scoring";
+import { halfPairing, type KeyStorage, keyLibrary, momentsLibrary, type ScoringDims } from "./scoring";
 import { type SlotRange, slotRangeParts } from "./slot-range";
 
 /** In the order of the shader's METHOD. */
@@ -16,7 +18,7 @@ export interface SlotScoresArgs {
   readonly method: (typeof METHODS)[number];
   readonly keys: BufferView; // (G, rows, D)
   readonly values: BufferView; // (G, rows, D)
-  /** key-difference: (G, 7 D/2 + 4) f32, moments; direction: (G, D) f32 of each layer, or of one; else any buffer. */
+  /** key-difference: moments, of a prompt (G, 7 D/2 + 4) f32, beside the ring as keptLayout; direction: (G, D) f32 of each layer, or of one; else any buffer. */
   readonly anchors: BufferView;
   /** Uniform of (layer, heads before this layer's in `anchors`, 0, 0). */
   readonly layer: BufferView;
@@ -29,11 +31,12 @@ export interface SlotScoresArgs {
 export function slotScores(gpu: Gpu, dims: ScoringDims, args: SlotScoresArgs): Op {
   const { kvHeads, headSize } = dims;
   const range = slotRangeParts(args.range);
+  const moments = momentsLibrary(args.method === "key-difference" && !("params" in args.range), dims);
   const kernel = gpu.kernels.get({
     name: "slot-scores",
-    code: [keyLibrary(args.storage), ...range.code, momentsRecord, code],
+    code: [keyLibrary(args.storage), ...range.code, momentsRecord, moments.code, fourPairs, pcg, code],
     bindings: ["uniform", "read", "read", "read", "uniform", "write"],
-    constants: { D: headSize, HALF: halfPairing(dims), METHOD: METHODS.indexOf(args.method), SEED: args.seed ?? 0, ...range.constants },
+    constants: { D: headSize, HALF: halfPairing(dims), METHOD: METHODS.indexOf(args.method), SEED: args.seed ?? 0, ...range.constants, ...moments.constants },
   });
   const group = kernel.bind([range.uniform, args.keys, args.values, args.anchors, args.layer, args.importance]);
   return { record: (recorder) => recorder.dispatch(kernel, group, Math.ceil(range.slots / 64), kvHeads) };

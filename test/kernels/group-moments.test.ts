@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, test } from "vitest";
 import { groupMoments } from "../../src/kernels/group-moments";
-import { momentsLayout } from "../../src/kernels/scoring";
+import { momentFloats } from "../../src/kernels/scoring";
 import { type Dims, pairChannels, queryMoments } from "../reference/expected-attention";
 import { poolMoments, queryEnergy } from "../reference/group-moments";
 import { scoringCase } from "../reference/scoring-case";
@@ -25,7 +25,7 @@ test.each([
   const given = scoringCase(dims, pairing);
   const pooled = poolMoments(queryMoments(given.queries, dims), dims);
   const { pivot, sums } = referenceSums(given.queries, dims);
-  const { floats } = momentsLayout({ kvHeads: 2, headSize: D });
+  const floats = momentFloats({ headSize: D });
   const [moments, energy] = [bench.floats(2 * floats), bench.floats(2)];
   const op = groupMoments(
     bench.gpu,

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { importance } from "../../src/kernels/importance";
-import { momentsLayout } from "../../src/kernels/scoring";
+import { momentFloats } from "../../src/kernels/scoring";
 import { ensemble } from "../reference/ensemble";
 import { type Dims, expectedAttention } from "../reference/expected-attention";
 import { logNormalizers } from "../reference/group-moments";
@@ -29,7 +29,7 @@ async function run(dims: Dims, kind: { ensemble: boolean; valueNorm: boolean; ep
   const condensed = Float64Array.from({ length: G * T }, normal);
   const received = Float64Array.from({ length: G * T }, (_, n) => (n % T < dims.sinks ? 100 : n % 5 === 0 ? 0.5 : Math.abs(normal()) / T)); // ties; sinks must not leak
   const interleave = (a: Float64Array, b: Float64Array): number[] => [...a].flatMap((x, n) => [x, b[n]!]);
-  const { floats } = momentsLayout({ kvHeads: G, headSize: D });
+  const floats = momentFloats({ headSize: D });
   const [moments, scores] = [bench.floats(G * floats), bench.floats(Array.from({ length: G * T }, () => -1))];
   const op = importance(
     bench.gpu,

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { futureRotation } from "../../src/cache/future-rotation";
 import { keyDiversity } from "../../src/kernels/key-diversity";
-import { momentsLayout } from "../../src/kernels/scoring";
+import { momentFloats } from "../../src/kernels/scoring";
 import { type Dims, pairChannels, queryMoments } from "../reference/expected-attention";
 import { condensedLogits, poolMoments } from "../reference/group-moments";
 import { meanUnitKey, keyDiversity as reference } from "../reference/key-diversity";
@@ -38,7 +38,7 @@ test.each([
     ...[0, 1].flatMap((side) => pairs.map((pair) => anchor[g * D + pair[side]!]!)),
     ...[Number.NaN, Number.NaN, Number.NaN, Number.NaN],
   ]);
-  expect(record.length).toBe(2 * momentsLayout({ kvHeads: 2, headSize: D }).floats);
+  expect(record.length).toBe(2 * momentFloats({ headSize: D }));
   const terms = bench.floats(4 * T);
   const op = keyDiversity(
     bench.gpu,

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, test } from "vitest";
 import { meanKey } from "../../src/kernels/mean-key";
-import { momentsLayout } from "../../src/kernels/scoring";
+import { momentFloats } from "../../src/kernels/scoring";
 import { type Dims, norm, pairChannels } from "../reference/expected-attention";
 import { meanUnitKey } from "../reference/key-diversity";
 import { scoringCase } from "../reference/scoring-case";
@@ -23,7 +23,7 @@ test.each([
   const dims: Dims = { T, H: 2, G: 2, D, sinks: 4 };
   const given = scoringCase(dims, pairing);
   const anchor = meanUnitKey(given.keys, dims);
-  const { floats } = momentsLayout({ kvHeads: 2, headSize: D });
+  const floats = momentFloats({ headSize: D });
   const moments = bench.floats(2 * floats);
   const norms = bench.floats(Array.from({ length: 2 * T }, (_, row) => [1 / norm(given.keys, row * D, D), Number.NaN]).flat());
   const keys = bench.keep(uploadSlots(bench.gpu, given.keys, dims, T + 1, "f16"));

@@ -3,7 +3,7 @@
 import { RingScorer } from "../../src/cache/ring-scorer";
 import type { Gpu } from "../../src/gpu/device";
 import { StepBuffer } from "../../src/gpu/step";
-import { momentsLayout } from "../../src/kernels/scoring";
+import { keptLayout } from "../../src/kernels/scoring";
 import type { Calibration } from "../../src/policy/calibration";
 import { DEFAULTS, scorerByName } from "../../src/policy/scorers";
 import type { ScoreOptions } from "../../src/policy/scorers/scorer";
@@ -35,10 +35,10 @@ export async function scoreRing(
   const { sinks } = options;
   const slots = sinks + ring;
   const dims = scoringDims(prompt);
-  const { layerBytes } = momentsLayout(dims);
+  const { layerBytes } = keptLayout(dims);
   const left = await scorePrompt(gpu, prompt, scoring, { normalise, ...(calibration && { calibration }) });
   const moments = gpu.createBuffer("test.moments", 2 * layerBytes, "kv");
-  gpu.write(moments, layerBytes, left.moments);
+  gpu.write(moments, layerBytes, left.kept);
   const factors = gpu.createBuffer("test.factors", 2 * G * 4, "kv");
   gpu.write(factors, G * 4, left.factors);
   const step = new StepBuffer(gpu, "test");

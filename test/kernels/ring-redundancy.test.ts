@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, test } from "vitest";
 import type { Gpu } from "../../src/gpu/device";
+import { half } from "../reference/codec";
 import { type Numbers, norm } from "../reference/expected-attention";
 import { meanUnitKey } from "../reference/key-diversity";
 import { rkvRedundancy } from "../reference/scorers/r-kv";
@@ -32,7 +33,7 @@ test.each([
     const redundancy = rkvRedundancy(prompt.keys, 0.5, dims).subarray(g * dims.T, (g + 1) * dims.T);
     const scale = scaleOf(prompt.keys, redundancy, g, dims);
     const again = Array.from({ length: 12 - n }, (_, k) => cosine(later.keys, row, later.keys, row + 1 + k)).some((c) => c > 0.5);
-    const own = again ? anchorDot(later.keys, row, anchor, g) : 0;
+    const own = again ? anchorDot(later.keys, row, anchor.map(half), g) : 0;
     return 0.9 * Math.max(0, dims.T * Math.max(...redundancy) - Math.exp(own) / scale);
   });
   expectClose(got, want, tolerances.score);

@@ -5,12 +5,13 @@ import { futureRotation } from "../../src/cache/future-rotation";
 import { RingScorer } from "../../src/cache/ring-scorer";
 import type { Gpu } from "../../src/gpu/device";
 import { StepBuffer } from "../../src/gpu/step";
-import { momentsLayout } from "../../src/kernels/scoring";
+import { keptLayout, momentFloats } from "../../src/kernels/scoring";
 import type { RopePairing } from "../../src/model/model-config";
 import { DEFAULTS, scorerByName } from "../../src/policy/scorers";
 import type { ScoreOptions } from "../../src/policy/scorers/scorer";
-import { type Dims, type Moments, pairChannels, queryMoments, weighByValueNorm } from "../reference/expected-attention";
-import { addQueries, condensedLogits, logNormalizers, poolMoments, queryEnergy, ringParts } from "../reference/group-moments";
+import { type Dims, queryMoments, weighByValueNorm } from "../reference/expected-attention";
+import { condensedLogits, logNormalizers, poolMoments, ringParts } from "../reference/group-moments";
+import { followQueries, momentsOf, planesOf, unpackRecords } from "../reference/kept-moments";
 import { keyDiversity, meanUnitKey } from "../reference/key-diversity";
 import { type ScoringCase, scoringCase } from "../reference/scoring-case";
 import { expectClose, tolerances } from "../tolerances";
@@ -35,8 +36,8 @@ describe.each<[RopePairing, number]>([
   const later = scoringCase({ ...dims, T: R, sinks: 0 }, pairing, { seed: 2 });
   const pooled = poolMoments(queryMoments(prompt.queries, dims), dims);
 
-  /** What ring-scores should give for `length` tokens when `position` comes next. */
-  function reference(length: number, position: number, moments: Moments): { ensemble: Float64Array; attention: Float64Array } {
+  /** What ring-scores should give for `length` tokens when `position` comes next, from these records. */
+  function reference(length: number, position: number, records: Float64Array): { ensemble: Float64Array; attention: Float64Array } {
     const { T, G } = dims;
     const anchor = meanUnitKey(prompt.keys, dims);
     const diversity = keyDiversity(prompt.keys, anchor, dims);
@@ -45,7 +46,8 @@ describe.each<[RopePairing, number]>([
     const normalizers = logNormalizers(condensedLogits(pooled, atPrompt, pairing, prompt.keys, dims), dims);
     const ringDims: Dims = { ...dims, T: R, sinks: 0 };
     const now = futureRotation(prompt.rope, D, position, options.futurePositions);
-    const parts = ringParts({ pooled: moments, logNormalizers: normalizers, diversitySums, anchor }, now, pairing, later.keys, ringDims);
+    const kept = momentsOf(records, pairing, dims);
+    const parts = ringParts({ pooled: kept, logNormalizers: normalizers, diversitySums, anchor: kept.anchor }, now, pairing, later.keys, ringDims);
     const blank = (scores: Float64Array): Float64Array => scores.map((score, n) => (n % R < length ? score : 0));
     return {
       ensemble: blank(parts.expected.map((e, n) => e / 2 + parts.diversity[n]! / 2)),
@@ -55,8 +57,8 @@ describe.each<[RopePairing, number]>([
 
   test.each([1, R - 1, R])("scores of %d tokens in the ring, at their true position", async (length) => {
     for (const kind of ["ensemble", "expected-attention"] as const) {
-      const { importance } = await runRing(prompt, later, { ...options, kind }, { length, position: 86, observed: 0 });
-      const want = reference(length, 86, pooled);
+      const { importance, records } = await runRing(prompt, later, { ...options, kind }, { length, position: 86, observed: 0 });
+      const want = reference(length, 86, records);
       expectClose(importance, kind === "ensemble" ? want.ensemble : want.attention, tolerances.score);
     }
   });
@@ -72,32 +74,25 @@ describe.each<[RopePairing, number]>([
       const slots = (row: Float64Array): Float64Array => row.subarray(g * dims.T + dims.sinks, (g + 1) * dims.T);
       const sum = slots(diversity).reduce((a, b) => a + b, 0);
       const want = Array.from({ length: R }, (_, t) => Math.exp(slots(logits)[t]! - normalizers[g]!) / 2 + slots(diversity)[t]! / sum / 2);
-      expectClose(importance.subarray(g * R, (g + 1) * R), want, tolerances.score);
+      expectClose(importance.subarray(g * R, (g + 1) * R), want, tolerances.keptScore);
     }
   });
 
   test("moments follow the queries of later tokens, and the scores follow the moments", async () => {
     const observed = 3;
-    const { importance, moments } = await runRing(prompt, later, options, { length: R, position: 86, observed });
-    let followed = pooled;
-    for (let t = 0; t < observed; t++) {
-      const queries = later.queries.subarray(t * dims.H * D, (t + 1) * dims.H * D);
-      followed = addQueries(followed, queries, 1 / (dims.T - dims.sinks + t + 1), dims);
-    }
-    const record = momentsLayout(scoringDims(prompt)).floats;
+    const { importance, before, records } = await runRing(prompt, later, options, { length: R, position: 86, observed });
+    const anchor = meanUnitKey(prompt.keys, dims);
+    const floats = momentFloats({ headSize: D });
     for (let g = 0; g < dims.G; g++) {
-      const pairs = Array.from({ length: D / 2 }, (_, pair) => pairChannels(pairing, D, pair));
-      const mean = [0, 1].flatMap((side) => pairs.map((pair) => followed.mean[g * D + pair[side]!]!));
-      const block = [
-        [0, 0],
-        [0, 1],
-        [1, 1],
-      ].flatMap(([a, b]) => pairs.map((pair) => followed.covariance[(g * D + pair[a!]!) * D + pair[b!]!]!));
-      expectClose(moments.subarray(g * record, g * record + mean.length + block.length), [...mean, ...block], tolerances.moments);
-      const scalars = moments.subarray((g + 1) * record - 2, (g + 1) * record);
-      expectClose(scalars, [queryEnergy(followed, dims)[g]!, dims.T - dims.sinks + observed], tolerances.moments);
+      const planes = planesOf(pooled, g, pairing, D);
+      expectClose(before.subarray(g * floats, g * floats + planes.length), planes, tolerances.half);
     }
-    expectClose(importance, reference(R, 86, followed).ensemble, tolerances.score);
+    expectClose(momentsOf(before, pairing, dims).anchor, anchor, tolerances.half);
+    let followed = before;
+    for (let t = 0; t < observed; t++) followed = followQueries(followed, later.queries.subarray(t * dims.H * D, (t + 1) * dims.H * D), 1024, pairing, dims);
+    expectClose(records, followed, tolerances.half);
+    expect(Array.from({ length: dims.G }, (_, g) => records[(g + 1) * floats - 1])).toEqual(new Array(dims.G).fill(dims.T - dims.sinks + observed));
+    expectClose(importance, reference(R, 86, records).ensemble, tolerances.score);
   });
 });
 
@@ -110,9 +105,11 @@ async function runRing(
 ) {
   const { H, G, D } = prompt.dims;
   const dims = scoringDims(prompt);
-  const { layerBytes, floats } = momentsLayout(dims);
+  const { layerBytes, first, words } = keptLayout(dims);
   const moments = gpu.createBuffer("test.moments", 2 * layerBytes, "kv");
-  gpu.write(moments, layerBytes, (await scorePrompt(gpu, prompt, scoring)).moments);
+  const { kept } = await scorePrompt(gpu, prompt, scoring);
+  gpu.write(moments, layerBytes, kept);
+  const recordsOf = (layer: Uint32Array): Float64Array => unpackRecords(layer.slice(first, first + G * words), { G, D });
   const step = new StepBuffer(gpu, "test");
   const qkv = gpu.createBuffer("test.qkv", (H + 2 * G) * D * 4, "scratch");
   const ring = { keys: uploadSlots(gpu, later.keys, { T: R, G, D }, R, "f16"), values: uploadSlots(gpu, later.values, { T: R, G, D }, R, "f16") };
@@ -138,7 +135,8 @@ async function runRing(
   recorder.submit();
   const result = {
     importance: new Float32Array(await gpu.read(scorer.importance, 0, G * R * 4)),
-    moments: new Float32Array(await gpu.read(moments, layerBytes, G * floats * 4)),
+    before: recordsOf(kept), // (G, 7 D/2 + 4), as the prompt left them
+    records: recordsOf(new Uint32Array(await gpu.read(moments, layerBytes, layerBytes))),
   };
   expect(
     new Uint8Array(await gpu.read(moments, 0, layerBytes)).every((byte) => byte === 0),

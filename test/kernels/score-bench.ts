@@ -5,7 +5,7 @@ import type { Gpu } from "../../src/gpu/device";
 import type { BufferView } from "../../src/gpu/kernel";
 import type { Op } from "../../src/gpu/recorder";
 import { StepBuffer } from "../../src/gpu/step";
-import { createScoreParams, type KeyStorage, momentsLayout, type ScoringDims } from "../../src/kernels/scoring";
+import { createScoreParams, type KeyStorage, keptLayout, momentFloats, type ScoringDims } from "../../src/kernels/scoring";
 import type { Calibration } from "../../src/policy/calibration";
 import { DEFAULTS, scorerByName } from "../../src/policy/scorers";
 import type { PromptView, ScoreOptions, Scorer } from "../../src/policy/scorers/scorer";
@@ -17,6 +17,7 @@ export interface Scored {
   readonly queryEnergy: Float32Array; // (G)
   readonly factors: Float32Array; // (G)
   readonly moments: Float32Array; // (G, 7 D/2 + 4)
+  readonly kept: Uint32Array; // statistics of the layer: keptLayout
 }
 
 export interface ScoreRun {
@@ -46,12 +47,13 @@ export async function scorePrompt(
   const options: ScoreOptions = { ...DEFAULTS, ...scorerByName(scoring.kind).defaults, ...scoring };
   const { G } = given.dims;
   const { tokens = given.dims.T } = run;
-  const { floats, layerBytes } = momentsLayout(scoringDims(given));
+  const { layerBytes } = keptLayout(scoringDims(given));
   return runPrompt(gpu, given, scorerByName(options.kind), options, { ...run, tokens }, async (scorer, target) => ({
     importance: await readSome(gpu, scorer.importance, 0, G * tokens),
     queryEnergy: await readSome(gpu, scorer.queryEnergy, 0, G),
     factors: await readSome(gpu, scorer.queryEnergy, G * 4, G),
-    moments: await readSome(gpu, target, layerBytes, G * floats),
+    moments: await readSome(gpu, scorer.moments, 0, G * momentFloats(scoringDims(given))),
+    kept: new Uint32Array(await gpu.read(target, layerBytes, layerBytes)),
   }));
 }
 
@@ -90,7 +92,7 @@ async function runPrompt<Result>(
   const rotated = gpu.createBuffer("test.rotated", chunk * H * D * 4, "scratch");
   const keys = uploadSlots(gpu, given.keys, given.dims, capacity, storage);
   const values = uploadSlots(gpu, given.values, given.dims, capacity, storage);
-  const target = gpu.createBuffer("test.moments", 2 * momentsLayout(scoringDims(given)).layerBytes, "kv");
+  const target = gpu.createBuffer("test.moments", 2 * keptLayout(scoringDims(given)).layerBytes, "kv");
   const grams = gpu.createBuffer("test.grams", (outputGrams?.length ?? 0) * 4, "scratch");
   const fill = (): void => gpu.write(grams, 0, Float32Array.from(outputGrams ?? []));
   const scorer = new PromptScorer(gpu, scoringDims(given), method, options, {

@@ -119,7 +119,7 @@ export interface RingView {
   readonly values: BufferView; // (G, slots, D) f16 pairs
   readonly slots: number; // sinks and ring
   readonly storage: KeyStorage;
-  readonly moments: BufferView; // of this layer, as the prompt left them
+  readonly moments: BufferView; // of this layer, as the prompt left them: see keptLayout
   readonly rotation: BufferView; // (D/2) vec2f: mean cos and sin of the positions to come
   /** (G, slots) f32: mean attention a slot has got from each query since its own, over the group's heads, or the most; only where the method asks for it. */
   readonly received: BufferView | undefined;
