@@ -201,8 +201,9 @@ export class ColdTier implements CacheWatcher {
     await Promise.all([this.#prompt.ready(), this.#rows.settled(), this.#signals.settled()]);
     if (!this.#disposed) this.#apply(this.cache.tokens, Number.POSITIVE_INFINITY);
     if (!this.settings.promote) return;
-    const evicted = await this.#probe.readEvicted(this.#ringStarts()); // rows may have come to wait when their slots had just left pages
-    if (this.#disposed) return;
+    // Rows may have come to wait when their slots had just left pages; where nothing can be read they are woken a judgement later.
+    const evicted = await this.#probe.readEvicted(this.#ringStarts()).catch(() => undefined);
+    if (!evicted || this.#disposed) return;
     this.#evicted = evicted;
     this.#guests.refresh(evicted);
   }
