@@ -195,6 +195,11 @@ export class ColdTier implements CacheWatcher {
 
   // -- what callers ask
 
+  /** Resolves when all that was sent for is here, and is applied at its time. After the GPU is idle: nothing is waited for then but that word of it gets around. */
+  async arrived(): Promise<void> {
+    await Promise.all([this.#rows.settled(), this.#signals.settled()]);
+  }
+
   /** Waits until everything under way has come back, and applies it: before the last token of a turn's input. Bounded by the GPU's queue. */
   async settle(): Promise<void> {
     this.#check();

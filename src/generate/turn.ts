@@ -138,6 +138,7 @@ async function takePrompt(runtime: Runtime, decoder: Decoder, sequence: Sequence
     decoder.force(ids[index] ?? 0, last);
     if (index % (sequence.cold ? PACED : 16) !== 0) continue;
     await transformer.gpu.idle();
+    await sequence.cold?.arrived();
     options.onProgress?.({ phase: "prefill", done: index + 1 - first, total: ids.length - first });
   }
 }

@@ -27,7 +27,7 @@ async function recalledBy(session: Session): Promise<number> {
 
 test.for([
   { policy: EVICTING, ratio: 0.2 },
-  { policy: "lacuna" as const, ratio: 0.16 },
+  { policy: "lacuna" as const, ratio: 0.15 },
 ])("a fork has the guests of its source and says what it says; a restored session has those of that moment: $policy", async ({ policy, ratio }) => {
   const session = await engine.open({ policy, budget: { ratio }, tokens: 600, cold: { maxBytes: 1e7 } });
   await sendAll(session, { prompt: { ids: ids(250, 1) }, maxTokens: 10 });
