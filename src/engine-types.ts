@@ -111,9 +111,9 @@ export interface PolicySpec {
   readonly propagate?: { readonly rate?: number; readonly layer?: number; readonly window?: number; readonly pool?: number };
   /** What a decoded token reads of what is held; everything by default. */
   readonly read?: ReadSpec;
-  /** Tokens of the ring: the newest half of them at least stands there, unjudged. Default 16; 8 where rate-distortion has less than a tenth of the bytes. */
+  /** Tokens of the ring: the newest half of them at least stands there, unjudged. Default 16; 8 where rate-distortion has less than a tenth of the bytes, 12 there beside guests. */
   readonly ring?: number;
-  /** The first tokens, never judged. Default 4; 2 where the ring is 8 by default. */
+  /** The first tokens, never judged. Default 4; 2 where the ring is 8 or 12 by default. */
   readonly sinks?: number;
   /** Of a channel of sinks and ring: 16 are f16; 8 are codes. Default 8 with rate-distortion, else 16. */
   readonly ringBits?: 16 | 8;

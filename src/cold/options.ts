@@ -4,7 +4,6 @@ import type { ColdOptions, PolicySpec, PresetName } from "../engine-types";
 import { EngineError } from "../errors";
 import { hasScratchFiles } from "../load/scratch-file";
 import { PRESETS } from "../policy/presets";
-import { RING, SINKS } from "../policy/schedules";
 import type { RecallOptions } from "./recall";
 import { BLOCK } from "./store";
 
@@ -49,14 +48,10 @@ export function resolveCold({ maxBytes, store = "memory", recall = {} }: ColdOpt
   return { maxBytes, store, guests, bits, threshold, halfLife, settle, occurrences, promote };
 }
 
-/**
- * The policy with room for guests; what it says itself about them gives way. Its ring and sinks are not fewer where the budget is small: what is asked must stand in
- * 16 bits while it is looked up (the tiny model at 3 % with 24 guests of 4 bits: none of 6 facts with a ring of 8, though four of them were back in full; at
- * 3.15 % with 16 guests and a ring of 16 four, where the full cache finds three).
- */
+/** The policy with room for guests; what it says itself about them gives way. */
 export function withGuests(policy: PresetName | PolicySpec, { guests, bits }: ColdSettings): PolicySpec {
   const spec: PolicySpec = typeof policy === "string" ? PRESETS[policy].spec : policy;
-  return { ring: RING.usual, sinks: SINKS.usual, ...spec, guests, guestBits: bits };
+  return { ...spec, guests, guestBits: bits };
 }
 
 function refuse(field: string, found: unknown, allowed: string): EngineError {

@@ -90,9 +90,10 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
   const mode = modes[kind];
   if (!mode) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
   const { formats, thresholds } = resolveTiers(spec, calibration);
-  const size = mode === "rate-distortion" && ratio < RING.below ? "small" : "usual";
-  const ring = whole("ring", spec.ring ?? RING[size], 2, 1024);
-  const sinks = whole("sinks", spec.sinks ?? SINKS[size], 0, 64);
+  const guests = whole("guests", spec.guests ?? 0, 0, MOST_GUESTS);
+  const isSmall = mode === "rate-distortion" && ratio < RING.below;
+  const ring = whole("ring", spec.ring ?? RING[!isSmall ? "usual" : guests > 0 ? "besideGuests" : "small"], 2, 1024);
+  const sinks = whole("sinks", spec.sinks ?? SINKS[isSmall ? "small" : "usual"], 0, 64);
   const score = resolveScore(spec, mode, sinks);
   const schedule = resolveSchedule(spec.schedule);
   // Where tokens that come later are never judged, none of those that are will have been recent for long.
@@ -120,7 +121,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     ringBits: resolveRingBits(spec, mode),
     pinned: resolvePinned(spec),
     markers,
-    guests: whole("guests", spec.guests ?? 0, 0, MOST_GUESTS),
+    guests,
     guestBits: resolveGuestBits(spec),
   };
 }

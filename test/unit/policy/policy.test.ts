@@ -140,3 +140,10 @@ test("a small budget halves the ring of rate-distortion, unless the caller set i
   });
   expect(resolvePolicy("expected-attention", undefined, 0.0625)).toMatchObject({ ring: 16, sinks: 4 });
 });
+
+test("beside guests a small ring is longer", () => {
+  const spec = { precision: { kind: "rate-distortion" }, guests: 16 } as const;
+  expect(resolvePolicy(spec, undefined, 0.0625)).toMatchObject({ ring: 12, sinks: 2, guests: 16 });
+  expect(resolvePolicy({ ...spec, ring: 9 }, undefined, 0.0625)).toMatchObject({ ring: 9, sinks: 2 });
+  expect(resolvePolicy(spec, undefined, 0.125)).toMatchObject({ ring: 16, sinks: 4 });
+});
