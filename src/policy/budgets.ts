@@ -65,7 +65,7 @@ const PREFERENCE = { temperatures: [1, 1], window: 32 } as const;
 /** @param mode tiers have a safeguard by default, rate-distortion none. Throws BAD_OPTION. */
 export function resolveBudget(spec: PolicySpec["budget"], mode: "static" | "tiers" | "rate-distortion"): BudgetRule {
   const kind = spec?.kind ?? "ada";
-  if (!(kind in SHARES)) throw bad("budget.kind", kind, Object.keys(SHARES).join(", "));
+  if (!Object.hasOwn(SHARES, kind)) throw bad("budget.kind", kind, Object.keys(SHARES).join(", "));
   const weighsLayers = kind in SLACK;
   if (weighsLayers && mode !== "tiers") throw bad("budget.kind", kind, `${kind} with precision evict-only or tiers`);
   const table = spec?.table ?? [];

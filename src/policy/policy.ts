@@ -16,6 +16,7 @@ import { type Reevaluation, resolveReevaluation } from "./reevaluation";
 import { RING, resolveSchedule, type ScheduleRule, SINKS } from "./schedules";
 import { DEFAULTS, SCORERS, scorerByName } from "./scorers";
 import type { ScoreOptions } from "./scorers/scorer";
+import { checkFields } from "./spec-fields";
 
 /** A policy with every field set. */
 export interface Policy {
@@ -85,10 +86,11 @@ export function needsBudget(policy: Policy): boolean {
 export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibration?: Calibration, ratio = 1): Policy {
   const spec: PolicySpec | undefined = typeof policy === "string" ? PRESETS[policy]?.spec : policy;
   if (typeof spec?.precision?.kind !== "string") throw bad("policy", policy, `${PRESET_NAMES.join(", ")}, or an object with precision.kind`);
+  checkFields(spec);
   const { kind } = spec.precision;
   const modes = { "evict-only": "tiers", uniform: "static", tiers: "tiers", agacc: "tiers", "rate-distortion": "rate-distortion" } as const;
+  if (!Object.hasOwn(modes, kind)) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
   const mode = modes[kind];
-  if (!mode) throw bad("precision.kind", kind, Object.keys(modes).join(", "));
   const { formats, thresholds } = resolveTiers(spec, calibration);
   const guests = whole("guests", spec.guests ?? 0, 0, MOST_GUESTS);
   const isSmall = mode === "rate-distortion" && ratio < RING.below;
@@ -196,7 +198,6 @@ function resolveScore(spec: PolicySpec, mode: Policy["mode"], sinks: number): Sc
 }
 
 function checkScore(options: ScoreOptions): void {
-  for (const field of Object.keys(options)) if (field !== "kind" && !(field in DEFAULTS)) throw bad("score", field, Object.keys(DEFAULTS).join(", "));
   whole("score.futurePositions", options.futurePositions, 1, 1 << 20);
   whole("score.window", options.window, 1, 4096);
   whole("score.block", options.block, 1, 1024);
@@ -237,7 +238,6 @@ function resolveRingBits({ ringBits }: PolicySpec, mode: Policy["mode"]): RingBi
 function resolveMarkers({ markers }: PolicySpec, mode: Policy["mode"]): Policy["markers"] {
   const kinds: readonly MarkerKind[] = ["mean", "plain"];
   if (markers === undefined) return { count: 0, kind: "mean" };
-  if (typeof markers !== "object" || markers === null) throw bad("markers", markers, '{ count: 8, kind: "mean" }');
   const { count, kind = "mean" } = markers;
   if (!kinds.includes(kind)) throw bad("markers.kind", kind, kinds.join(", "));
   if (mode === "static") throw bad("markers", markers, "nothing, as this precision drops no token that a marker could stand for");

@@ -39,8 +39,6 @@ export function resolvePropagation(
   spec: NonNullable<PolicySpec["propagate"]>,
   { score, budget, markers }: Pick<Policy, "score" | "budget" | "markers">,
 ): Propagation {
-  if (typeof spec !== "object" || spec === null) throw bad("propagate", spec, "{ rate: 0.2 }");
-  for (const field of Object.keys(spec)) if (!["rate", "layer", "window", "pool"].includes(field)) throw bad("propagate", field, "rate, layer, window, pool");
   if (!score) throw bad("propagate", "uniform precision", "a precision that drops or chooses bits by a score, as layers would be of different lengths");
   if (scorerByName(score.kind).replay)
     throw bad("score.kind", score.kind, "a score without replay together with propagate: later layers see too little of the prompt");

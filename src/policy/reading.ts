@@ -34,8 +34,8 @@ export function resolveReading(
   smallest: number,
   { reevaluate: reevaluates, precision }: Pick<PolicySpec, "reevaluate" | "precision">,
 ): ReadRule {
-  if (spec === undefined || spec?.kind === "all") return { kind: "all" };
-  if (spec?.kind !== "quest" && spec?.kind !== "rocket") throw bad("read.kind", spec?.kind, "all, quest, rocket");
+  if (spec === undefined || spec.kind === "all") return { kind: "all" };
+  if (spec.kind !== "quest" && spec.kind !== "rocket") throw bad("read.kind", spec.kind, "all, quest, rocket");
   const names = formats.map(({ name }) => name).join(",");
   if (formats.length !== 1) throw bad("precision.formats", names, `one format together with read ${spec.kind}, as chunks are taken from one list a head`);
   if (formats[0]?.basis !== "hadamard") throw bad("precision.formats", names, `a format neither calibrated nor sparse together with read ${spec.kind}`);
@@ -50,8 +50,7 @@ export function resolveReading(
   return { kind: "quest", tokens, dense, chunk: whole("read.chunk", spec.chunk ?? QUEST.chunk, 1, 256), ...reselect };
 }
 
-function resolveTurn(turn: NonNullable<PolicySpec["read"]>["turn"], precision: PolicySpec["precision"]): TurnRule {
-  if (typeof turn !== "object" || turn === null) throw bad("read.turn", turn, "{ window: 32, pool: 63 }");
+function resolveTurn(turn: NonNullable<NonNullable<PolicySpec["read"]>["turn"]>, precision: PolicySpec["precision"]): TurnRule {
   if (precision.kind !== "uniform") throw bad("read.turn", precision.kind, "precision uniform, as what a turn leaves out must be there for the next");
   const pool = whole("read.turn.pool", turn.pool ?? TURN.pool, 1, 255);
   if (pool % 2 === 0) throw bad("read.turn.pool", pool, "an odd number");

@@ -37,8 +37,6 @@ const MOST_PERIODS = 7;
 /** Throws BAD_OPTION. What depends on the context's length is checked with that: checkWindow(). */
 export function resolveReevaluation(spec: NonNullable<PolicySpec["reevaluate"]>, score: ScoreOptions | undefined): Reevaluation {
   if (!score) throw bad("reevaluate", "uniform precision", "a precision that drops or chooses bits: what has no importance cannot be judged anew");
-  for (const field of Object.keys(spec))
-    if (!["every", "window", "decay", "rise"].includes(field)) throw bad("reevaluate", field, "every, window, decay, rise");
   const every = whole("reevaluate.every", spec.every ?? DEFAULTS.every, 1, 1 << 16);
   const window = whole("reevaluate.window", spec.window ?? every, 1, 1 << 16);
   if (window > every && (window % every !== 0 || window > MOST_PERIODS * every))

@@ -20,7 +20,7 @@ test("every ring by default; every 128 tokens where only that is said", () => {
 
 test.each<[string, unknown, string]>([
   ["an unknown one", { kind: "often" }, "schedule.kind"],
-  ["no kind", "ring", "schedule.kind"],
+  ["no kind", {}, "schedule.kind"],
   ["no tokens between", { kind: "every", tokens: 0 }, "schedule.tokens"],
   ["half a token", { kind: "every", tokens: 1.5 }, "schedule.tokens"],
   ["tokens where they mean nothing", { kind: "budget", tokens: 64 }, "schedule.tokens"],
