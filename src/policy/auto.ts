@@ -2,6 +2,8 @@
 // at least, the longest are quantized and thinned; where the model reasons, never below 30 % of the bytes.
 
 import type { Budget, CacheOptions, PolicySpec, PresetName } from "../engine-types";
+import { bad } from "./checks";
+import { budgetBytes } from "./policy";
 
 interface Row {
   /** Tokens, prompt and new ones, from which the row holds. */
@@ -18,20 +20,25 @@ const ROWS: readonly Row[] = [
   { tokens: 0, policy: "full" },
 ];
 
-const REASONING_FLOOR = 0.3;
+/** Least part of the bytes by what the answer is for. */
+const FLOORS: Readonly<Record<NonNullable<CacheOptions["task"]>, number>> = { chat: 0, reasoning: 0.3 };
 
-/** What `auto` stands for. A budget given by the caller takes the table's place, but never lifts it for contexts that need none. */
+/**
+ * What `auto` stands for. A budget given by the caller takes the table's place, but never lifts it for contexts that need none. Throws BAD_OPTION for what is no
+ * budget or no task, however long the context: what is written for short ones should not fail at the first long one.
+ */
 export function autoChoice(
-  { budget, task }: Pick<CacheOptions, "budget" | "task">,
+  { budget, task = "chat" }: Pick<CacheOptions, "budget" | "task">,
   tokens: number,
   fullBytes: number,
 ): Pick<CacheOptions, "policy" | "budget"> {
+  if (!Object.hasOwn(FLOORS, task)) throw bad("task", task, Object.keys(FLOORS).join(", "));
+  if (budget !== undefined) budgetBytes(budget, fullBytes);
   const row = ROWS.find((candidate) => tokens >= candidate.tokens);
   if (!row?.ratio) return { policy: "full" };
-  const floor = task === "reasoning" ? REASONING_FLOOR : 0;
-  return { policy: row.policy, budget: raised(budget ?? { ratio: row.ratio }, floor, fullBytes) };
+  return { policy: row.policy, budget: raised(budget ?? { ratio: row.ratio }, FLOORS[task], fullBytes) };
 }
 
 function raised(budget: Budget, floor: number, fullBytes: number): Budget {
-  return "ratio" in budget ? { ratio: Math.max(budget.ratio, floor) } : { bytes: Math.max(budget.bytes, Math.ceil(floor * fullBytes)) };
+  return "bytes" in budget ? { bytes: Math.max(budget.bytes, Math.ceil(floor * fullBytes)) } : { ratio: Math.max(budget.ratio, floor) };
 }

@@ -1,6 +1,7 @@
 // auto: the seed's decision table, row by row, and the floor for reasoning.
 
 import { expect, test } from "vitest";
+import type { CacheOptions } from "../../../src/engine-types";
 import { autoChoice } from "../../../src/policy/auto";
 import { resolvePolicy } from "../../../src/policy/policy";
 
@@ -33,4 +34,27 @@ test("reasoning never gets less than 30 % of the bytes, whoever set the budget",
 test("a caller's budget takes the table's place, but a short context still gets none", () => {
   expect(autoChoice({ budget: { ratio: 0.2 } }, 40_000, 1).budget).toEqual({ ratio: 0.2 });
   expect(autoChoice({ budget: { ratio: 0.2 } }, 100, 1)).toEqual({ policy: "full" });
+});
+
+const refused: [string, object][] = [
+  ["budget", { budget: 0.5 }],
+  ["budget", { budget: {} }],
+  ["budget", { budget: null }],
+  ["budget.ratio", { budget: { ratio: 0 }, task: "reasoning" }], // not raised to the floor
+  ["budget.ratio", { budget: { ratio: Number.NaN } }],
+  ["budget.bytes", { budget: { bytes: 1.5 }, task: "reasoning" }],
+  ["task", { task: "resoning" }],
+  ["task", { task: "toString" }],
+];
+
+test.each(refused)("%s: %j is refused, however long the context", (field, options) => {
+  for (const tokens of [100, 8192, 40_000])
+    expect(() => autoChoice(options as CacheOptions, tokens, 1000)).toThrowError(
+      expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field }) }),
+    );
+});
+
+test("the tasks there are", () => {
+  expect(() => autoChoice({ task: "poetry" } as unknown as CacheOptions, 100, 1)).toThrowError(/chat, reasoning/);
+  for (const task of ["chat", undefined] as const) expect(autoChoice({ task } as CacheOptions, 200_000, 1000).budget).toEqual({ ratio: 0.1 });
 });
