@@ -79,5 +79,5 @@ function checkPart(part: string, given: object, known: Known): void {
 }
 
 function unknownField(part: string, found: string, expected: string): EngineError {
-  return new EngineError("BAD_OPTION", `Option ${part} has no field ${found}. It has: ${expected}.`, { field: part, found, expected });
+  return new EngineError("BAD_OPTION", `Option ${part} has no field ${found}. Allowed: ${expected}.`, { field: part, found, expected });
 }
