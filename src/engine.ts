@@ -32,6 +32,7 @@ import { type ByteSource, blobSource, urlSource } from "./load/byte-source";
 import { download, downloadRequest } from "./load/download";
 import { type LoadedModel, loadModel } from "./load/load-model";
 import { sweepScratchFiles } from "./load/scratch-file";
+import { unknownModel } from "./load/unknown-model";
 import { Transformer } from "./model/transformer";
 import type { Calibration } from "./policy/calibration";
 import { detokenize } from "./text/text-stream";
@@ -113,12 +114,6 @@ async function openSource(request: LoadRequest, environment: Environment): Promi
   return download(downloadRequest(entry, request.base ?? globalThis.document?.baseURI ?? globalThis.location.href), {
     ...options,
     ...(request.onProgress ? { onProgress: request.onProgress } : {}),
-  });
-}
-
-function unknownModel(name: string): EngineError {
-  return new EngineError("UNKNOWN_MODEL", `There is no model ${name} in the catalogue (models/catalog.ts). Use one of its names, or give a GGUF file.`, {
-    found: name,
   });
 }
 

