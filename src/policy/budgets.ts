@@ -67,7 +67,8 @@ export function resolveBudget(spec: PolicySpec["budget"], mode: "static" | "tier
   const kind = spec?.kind ?? "ada";
   if (!Object.hasOwn(SHARES, kind)) throw bad("budget.kind", kind, Object.keys(SHARES).join(", "));
   const weighsLayers = kind in SLACK;
-  if (weighsLayers && mode !== "tiers") throw bad("budget.kind", kind, `${kind} with precision evict-only or tiers`);
+  if (weighsLayers && mode !== "tiers")
+    throw bad("budget.kind", kind, `${kind} with precision evict-only, tiers, agacc, where what a slot gets goes by importance alone`);
   const table = spec?.table ?? [];
   if (kind === "table" && table.length === 0) throw bad("budget.table", "nothing", "a part for every layer");
   if (!Array.isArray(table) || table.some((part) => !(part >= 0 && Number.isFinite(part)))) throw bad("budget.table", table, "numbers, none negative");
