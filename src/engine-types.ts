@@ -54,7 +54,7 @@ export interface ScoreSpec {
   readonly poolKind?: "max" | "mean";
   /** What counts of the attention of several queries. */
   readonly reduce?: "mean" | "max" | "sum";
-  /** Weight of a query over that of the next one, above 0, at most 1. */
+  /** Weight of a query over that of the next one, above 0, at most 1 (h2o). */
   readonly decay?: number;
   /** Tokens that are judged together, by the best of them. */
   readonly block?: number;

@@ -191,7 +191,9 @@ function resolveScore(spec: PolicySpec, mode: Policy["mode"], sinks: number): Sc
   if (mode === "static") return undefined;
   if (given.kind === "none") throw bad("score.kind", given.kind, "a score, as this precision drops or chooses bits by importance");
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const options: ScoreOptions = { ...DEFAULTS, ...scorerByName(given.kind).defaults, ...set, kind: given.kind, sinks };
+  const { defaults, refuses = {} } = scorerByName(given.kind);
+  for (const [field, expected] of Object.entries(refuses)) if (field in set) throw bad(`score.${field}`, set[field], expected);
+  const options: ScoreOptions = { ...DEFAULTS, ...defaults, ...set, kind: given.kind, sinks };
   checkScore(options);
   // The rate-distortion rule multiplies by the value's energy itself.
   return mode === "rate-distortion" ? { ...options, valueNorm: false } : options;

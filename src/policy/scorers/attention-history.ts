@@ -1,6 +1,7 @@
 // attention-history: AGACC's importance (seed 001, 2.2, 2.3 and 2.5). S: mean attention that a token got from the `window` queries after it, over all
 // heads of the layer and the layers so far; over P(d) = (1 + d)^-1/2, what its distance to the next token earns by itself; the best of each block of
-// `block` positions. The document leaves P, the window and the block open; P lies half way between no correction and that of even attention.
+// `block` positions. Alpha, by which 2.3 follows what comes later, is re-evaluation's (policy/reevaluation.ts). The document leaves P, the window and the
+// block open; P lies half way between no correction and that of even attention.
 
 import { finishScore } from "../../kernels/finish-score";
 import { layerAverage } from "../../kernels/layer-average";
@@ -11,6 +12,8 @@ export const attentionHistory: Scorer = {
   name: "attention-history",
   source: "AGACC: Attention-Guided Adaptive KV Cache Compression, 2.2 to 2.5",
   defaults: { window: 512, block: 8 },
+  // 2.3's alpha weighs S against I(t - 1): after a prompt S is the first I(t) there is.
+  refuses: { decay: "none, as a prompt has no earlier importance to weigh against; the alpha of AGACC 2.3 is reevaluate.decay" },
   ringAttention: "mean",
   history: { shared: true, distance: true },
   prompt(view, options) {

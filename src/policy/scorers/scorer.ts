@@ -137,6 +137,8 @@ export interface Scorer {
   readonly source: string;
   /** The paper's own settings, where they differ from DEFAULTS. */
   readonly defaults: Partial<ScoreOptions>;
+  /** Settings that would seem to say something here, and what is allowed instead. Others that the method does not read are left alone. */
+  readonly refuses?: Partial<Readonly<Record<Exclude<keyof ScoreOptions, "kind" | "sinks">, string>>>;
   /** The scores of a head sum to 1 by themselves: they are attention, and rate-distortion can use them as they are. */
   readonly mass?: boolean;
   /** Needs a second pass over the prompt. */

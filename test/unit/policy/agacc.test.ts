@@ -121,6 +121,18 @@ test.each<[string, PolicySpec, string]>([
   expect(() => resolvePolicy(policy)).toThrowError(expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field }) }));
 });
 
+test("alpha is re-evaluation's: a prompt's score has no decay, and says where it belongs", () => {
+  const score = { kind: "attention-history", decay: 0.5 } as const;
+  expect(() => resolvePolicy({ score, precision: { kind: "agacc" } })).toThrowError(
+    expect.objectContaining({
+      code: "BAD_OPTION",
+      details: expect.objectContaining({ field: "score.decay", expected: expect.stringMatching(/reevaluate\.decay/) }),
+    }),
+  );
+  const { decay: _, ...plain } = score;
+  expect(resolvePolicy({ score: plain, precision: { kind: "agacc" }, reevaluate: { decay: 0.25 } }).reevaluate?.decay).toBe(0.25);
+});
+
 test("a window longer than the request: refused", () => {
   const policy = resolvePolicy({ precision: { kind: "agacc" }, reevaluate: { every: 300, window: 300 } });
   expect(() => checkWindow(resolvePolicy("agacc"), 10)).not.toThrow(); // the default
