@@ -57,7 +57,7 @@ fn bestOption(slot: vec4u, lambda: f32) -> u32 {
     }
   }
   if (holding == 1u && (slot.w & HELD) != 0u) { option = limit; }
-  if ((slot.y & 0x80000000u) != 0u) {                  // pinned: never dropped, floor k8v8 or the best there is; never sparse
+  if ((slot.y & 0x80000000u) != 0u) {                  // pinned: never dropped, floor k8v8, which is among the formats; never sparse
     var least = 0u;
     while (least + 1u < limit && (min(info.formats[least].keyBits, info.formats[least].valueBits) < 8u || isSparse(info.formats[least]))) { least++; }
     option = max(option, least + 1u);

@@ -117,7 +117,7 @@ export interface PolicySpec {
   readonly sinks?: number;
   /** Of a channel of sinks and ring: 16 are f16; 8 are codes. Default 8 with rate-distortion, else 16. */
   readonly ringBits?: 16 | 8;
-  /** Token ranges [start, end) never evicted, never below k8v8. */
+  /** Token ranges [start, end) never evicted, never below k8v8: one of the formats must have 8 bits or more. */
   readonly pinned?: readonly (readonly [number, number])[];
   /**
    * At most `count` slots a kv head, in 16 bits, that stand for what was dropped, in spans by position; the budget pays for them. "mean" (default): a span's mean key

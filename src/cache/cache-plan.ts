@@ -169,8 +169,7 @@ function mostPages(policy: Policy, layout: PageLayout, shape: CacheShape, reques
 /** Pinned slots are never dropped, so every layer must have room for all of them at their floor. */
 function checkPinned(policy: Policy, layout: PageLayout, pages: readonly number[], shape: CacheShape, tokens: number): void {
   if (policy.mode === "static" || policy.pinned.length === 0) return;
-  const floor = policy.formats.findIndex(isFloor);
-  const slots = layout.slotsPerPage[floor < 0 ? policy.formats.length - 1 : floor] ?? 1;
+  const slots = layout.slotsPerPage[policy.formats.findIndex(isFloor)] ?? 1;
   const positions = Array.from({ length: tokens }, (_, position) => position).filter((position) =>
     policy.pinned.some(([start, end]) => position >= start && position < end),
   );

@@ -1,7 +1,7 @@
 // policy: the four choices, resolved: defaults filled in, everything checked once, here. Presets are in presets.ts.
 // Decides; never touches a buffer.
 
-import { ALL_FORMATS, FORMATS, type Format, formatByName, MOST_FORMATS } from "../cache/formats";
+import { ALL_FORMATS, FORMATS, type Format, formatByName, isFloor, MOST_FORMATS } from "../cache/formats";
 import type { GuestBits, RingBits } from "../cache/page-layout";
 import type { Budget, FormatName, MarkerKind, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
@@ -121,7 +121,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     ring,
     sinks,
     ringBits: resolveRingBits(spec, mode),
-    pinned: resolvePinned(spec),
+    pinned: resolvePinned(spec, formats),
     markers,
     guests,
     guestBits: resolveGuestBits(spec),
@@ -215,14 +215,23 @@ function checkScore(options: ScoreOptions): void {
   if (typeof options.valueNorm !== "boolean") throw bad("score.valueNorm", options.valueNorm, "true, false");
 }
 
-function resolvePinned(spec: PolicySpec): (readonly [number, number])[] {
+function resolvePinned(spec: PolicySpec, formats: readonly Format[]): (readonly [number, number])[] {
   const spans = spec.pinned ?? [];
   if (!Array.isArray(spans) || spans.some((span) => !Array.isArray(span))) throw bad("pinned", spans, "spans of positions, [[start, end], ...]");
   if (spans.length > MOST_PINNED) throw bad("pinned", `${spans.length} spans`, `at most ${MOST_PINNED}`);
   for (const [start, end] of spans)
     if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && end > start))
       throw bad("pinned", `[${start}, ${end})`, "whole positions, start before end");
+  if (spans.length > 0 && !formats.some(isFloor)) throw withoutFloor(spec.precision.kind, formats);
   return [...spans];
+}
+
+/** No format is added for them: it would be on offer to every slot, where thresholds were written for the formats given. */
+function withoutFloor(kind: PolicySpec["precision"]["kind"], formats: readonly Format[]): EngineError {
+  const floors = ALL_FORMATS.filter(isFloor).map(({ name }) => name);
+  const allowed = kind === "uniform" ? floors.join(", ") : `${floors.join(" or ")} among them${kind === "agacc" ? ", and precision.bits up to them," : ""}`;
+  const found = formats.map(({ name }) => name).join(",");
+  return bad("precision.formats", found, `${allowed} with pinned spans, which are never below k8v8`);
 }
 
 function resolveGuestBits({ guestBits = 8 }: PolicySpec): GuestBits {

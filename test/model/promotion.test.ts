@@ -69,8 +69,8 @@ test("without it, no slot that pages hold is a guest", async () => {
 });
 
 test("what is pinned stays in pages", async () => {
-  const policy = { precision: { kind: "tiers", formats: ["k4v4"] }, score: { kind: "expected-attention" }, pinned: [[20, 60]] } as const;
-  const run = await startRun(transformer, COLD, { policy, ratio: 0.4 });
+  const policy = { precision: { kind: "tiers", formats: ["k4v4", "k8v8"] }, score: { kind: "expected-attention" }, pinned: [[20, 60]] } as const;
+  const run = await startRun(transformer, COLD, { policy, ratio: 0.25 });
   const { waited } = await promotedIn(run, 8);
   const positions = new Set([...waited].map((key) => Number(key.split(" ")[2])));
   expect(positions.size).toBeGreaterThan(0);

@@ -74,7 +74,7 @@ export function bestFormat(slot: Slot, price: number, rule: Rule): number {
   }
   if (!slot.pinned) return best;
   const floor = rule.formats.findIndex(({ basis, keyBits, valueBits }) => basis !== "none" && keyBits >= 8 && valueBits >= 8);
-  return Math.max(best, Math.min(limit, floor < 0 ? rule.formats.length - 1 : floor));
+  return Math.max(best, Math.min(limit, floor));
 }
 
 /** Pages that one head's slots take. */

@@ -1,11 +1,13 @@
 // policy: presets and specs become policies with every field set; whatever is not allowed is refused by name.
 
 import { describe, expect, test } from "vitest";
+import { isFloor } from "../../../src/cache/formats";
 import type { PolicySpec, PresetName } from "../../../src/engine-types";
 import type { ModelConfig } from "../../../src/model/model-config";
 import { layerShares } from "../../../src/policy/layer-shares";
 import { budgetBytes, needsBudget, resolvePolicy } from "../../../src/policy/policy";
 import { isBudgeted, PRESET_NAMES } from "../../../src/policy/presets";
+import { randomCalibration } from "../../reference/random-bases";
 
 describe("presets", () => {
   const names = (policy: PresetName): string[] => resolvePolicy(policy).formats.map(({ name }) => name);
@@ -96,6 +98,49 @@ const refused: [string, unknown, string][] = [
 
 test.each(refused)("%s is refused", (_, policy, field) => {
   expect(() => resolvePolicy(policy as PolicySpec)).toThrowError(expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field }) }));
+});
+
+describe("pinned spans are a promise of 8 bits", () => {
+  const pinned = [[0, 40]] as const;
+
+  test.each<[string, PolicySpec["precision"], RegExp]>([
+    ["uniform in 4 bits", { kind: "uniform", format: "k4v4" }, /k16v16, k8v8 with pinned spans/],
+    ["uniform in the format of no choice", { kind: "uniform" }, /k16v16, k8v8 with pinned spans/],
+    ["values below", { kind: "uniform", format: "k8v4" }, /k16v16, k8v8 with pinned spans/],
+    ["pruned channels", { kind: "evict-only", format: "k8v8-half" }, /k16v16 or k8v8 among them with pinned spans/],
+    ["the formats of tiers", { kind: "tiers" }, /k16v16 or k8v8 among them/],
+    ["a rule that would choose", { kind: "rate-distortion", formats: ["k2v2", "k4v2"] }, /k16v16 or k8v8 among them/],
+    ["a line that ends below", { kind: "agacc", bits: [2, 4] }, /k16v16 or k8v8 among them, and precision.bits up to them, with pinned/],
+  ])("%s: refused, with the formats that would do", (_, precision, expected) => {
+    expect(() => resolvePolicy({ precision, pinned })).toThrowError(
+      expect.objectContaining({
+        code: "BAD_OPTION",
+        details: expect.objectContaining({ field: "precision.formats", expected: expect.stringMatching(expected) }),
+      }),
+    );
+    expect(resolvePolicy({ precision, pinned: [] }).pinned).toEqual([]);
+  });
+
+  test.each<PolicySpec["precision"]>([
+    { kind: "uniform", format: "k8v8" },
+    { kind: "uniform", format: "k16v16" },
+    { kind: "evict-only" },
+    { kind: "tiers", formats: ["k2v2", "k8v8"] },
+    { kind: "agacc" },
+    { kind: "agacc", bits: [4, 16], formats: ["k4v4", "k16v16"] },
+    { kind: "rate-distortion" },
+  ])("kept by %j", (precision) => {
+    const { pinned: kept, formats } = resolvePolicy({ precision, pinned });
+    expect(kept).toEqual(pinned);
+    expect(formats.some(isFloor)).toBe(true);
+  });
+
+  test("kept by every calibrated model's own choice of formats, whatever floor its keys have", () => {
+    for (const keyFloor of [undefined, "k8v8", "k16v16"] as const) {
+      const calibration = { ...randomCalibration({ L: 1, H: 1, G: 1, D: 32 }), ...(keyFloor && { keyFloor }) };
+      expect(resolvePolicy({ precision: { kind: "rate-distortion" }, pinned }, calibration).formats.some(isFloor)).toBe(true);
+    }
+  });
 });
 
 describe("a budget", () => {
