@@ -58,11 +58,12 @@ export interface CellOrigin {
   readonly code: string; // codeHash()
 }
 
+/** By the policy's name too: `auto` and `full` are made of the same formats, and are not the same row. */
 export function cellKey({ model, code }: CellOrigin, candidate: Candidate, sample: Sample): string {
   const { ids, from, values, compare } = sample;
   const { policy = "full" } = candidate.options;
   const spec = typeof policy === "string" ? PRESETS[policy].spec : policy; // what it leaves open follows from code and model
-  return sha256(JSON.stringify([model, code, spec, candidate.options.budget ?? null, ids, from, values, compare]));
+  return sha256(JSON.stringify([model, code, candidate.policy, spec, candidate.options.budget ?? null, ids, from, values, compare]));
 }
 
 /** SHA-256 of everything a result can depend on but the model: the engine, its shaders, measured shares and calibrations. */

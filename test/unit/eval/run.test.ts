@@ -4,9 +4,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { CellFile, codeHash } from "../../eval/cells";
+import { PRESET_NAMES } from "../../../src/policy/presets";
+import { CellFile, cellKey, codeHash } from "../../eval/cells";
 import { type EvalHost, main } from "../../eval/main";
-import { FULL } from "../../eval/options";
+import { candidatesOf, FULL } from "../../eval/options";
 import type { Row } from "../../eval/rows";
 import { groups } from "../../eval/run";
 import { type FakeEngine, fakeEngine } from "./fake-engine";
@@ -119,6 +120,19 @@ test("a kept figure holds for its model, code, policy, budget and sample alone",
   expect(
     await measured(TWO.replace("rate-distortion", '{"score":{"kind":"ensemble"},"budget":{"kind":"shares"},"precision":{"kind":"rate-distortion"},"sinks":8}')),
   ).toBe(2);
+});
+
+test("no two policies share a figure, though automatic has the full cache's formats and neither has a budget", async () => {
+  const sample = { name: "s", ids: [1, 2, 3], from: 2, values: [], compare: "all" } as const;
+  const candidates = [FULL, ...candidatesOf(["all"], ["0.25", "0.125"])];
+  const keys = candidates.map((candidate) => cellKey({ model: "m", code: "c" }, candidate, sample));
+  expect(candidates.map(({ policy }) => policy)).toEqual(expect.arrayContaining([...PRESET_NAMES]));
+  expect(new Set(keys).size).toBe(candidates.length);
+  await run("--task passkey --length 900 --policy auto --samples 1 --json");
+  expect(rows()).toMatchObject([
+    { policy: "full", score: 1, meanKl: 0 },
+    { policy: "auto", score: 0, meanKl: expect.closeTo(0.02, 12) },
+  ]);
 });
 
 test("only what is missing is run: the full cache beside itself at worst", () => {
