@@ -30,7 +30,7 @@ import {
   withTable,
 } from "../state/compose";
 import { policy } from "../state/settings";
-import { NumberField, OptionalNumberField, SelectField } from "./fields";
+import { OptionalNumberField, SelectField } from "./fields";
 
 interface PartProps {
   readonly spec: Composed;
@@ -201,9 +201,12 @@ function SchedulePart({ spec, idle, change }: PartProps) {
             onChange={(value) => change(withSchedule(spec, kind, value))}
           />
         )}
-        <NumberField label="Ring, tokens" value={spec.ring} min={2} max={1024} step={1} onChange={(ring) => change(withRing(spec, ring))} />
+        <OptionalNumberField label="Ring, tokens" value={spec.ring} min={2} max={1024} step={1} onChange={(ring) => change(withRing(spec, ring))} />
       </div>
-      <p class="muted">The ring holds the newest tokens in 16 bits.</p>
+      <p class="muted">
+        The ring holds the newest tokens, unjudged: in 8 bits where bits go by worth, else in 16. Left empty, it is 16 tokens long, or 8 by worth below a tenth
+        of the bytes.
+      </p>
     </div>
   );
 }

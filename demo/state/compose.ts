@@ -4,12 +4,11 @@ import type { BudgetSpec, FormatName, PolicySpec, PresetName, ScoreName, ScoreSp
 import { PRESETS } from "../../src/policy/presets";
 import { BUDGETS, type BudgetKind, type BudgetNumber, PRECISIONS, type PrecisionKind, type ScheduleKind } from "../choices";
 
-/** A policy with all that the controls show said outright; what they do not show stays as it was. */
+/** A policy with what the menus show said outright. What they do not show stays as it was; so does the ring, which follows the budget where it is not set. */
 export interface Composed extends PolicySpec {
   readonly score: ScoreSpec & { readonly kind: ScoreName };
   readonly budget: BudgetSpec & { readonly heads: "uniform" | "ada" };
   readonly schedule: NonNullable<PolicySpec["schedule"]>;
-  readonly ring: number;
 }
 
 /** The engine's defaults, said outright. Sound: every preset resolves to the same policy before and after (compose.test.ts). */
@@ -18,7 +17,7 @@ export function composed(policy: PresetName | PolicySpec): Composed {
   const score = spec.score && spec.score.kind !== "none" ? { ...spec.score, kind: spec.score.kind } : ({ kind: "ensemble" } as const);
   const budget = spec.budget ?? { kind: "ada" };
   const heads = budget.heads ?? BUDGETS[budget.kind].heads;
-  return { ...spec, score, budget: { ...budget, heads }, schedule: spec.schedule ?? { kind: "ring" }, ring: spec.ring ?? 16 };
+  return { ...spec, score, budget: { ...budget, heads }, schedule: spec.schedule ?? { kind: "ring" } };
 }
 
 /** Another score has settings of its own: those of the last one go. */
@@ -65,8 +64,10 @@ export function withSchedule(spec: Composed, kind: ScheduleKind, tokens?: number
   return { ...spec, schedule: tokens === undefined ? { kind } : { kind, tokens } };
 }
 
-export function withRing(spec: Composed, ring: number): Composed {
-  return { ...spec, ring };
+/** @param ring undefined: by the budget */
+export function withRing(spec: Composed, ring: number | undefined): Composed {
+  const { ring: _, ...rest } = spec;
+  return ring === undefined ? rest : { ...rest, ring };
 }
 
 export function formatsOf({ precision }: PolicySpec): readonly FormatName[] {

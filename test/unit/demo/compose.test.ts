@@ -50,9 +50,11 @@ test("the composer offers every score that the engine has", () => {
 });
 
 test.each(PRESET_NAMES)("%s resolves to the same policy before and after the composer has said its defaults outright", (name) => {
-  const { name: _, ...before } = resolvePolicy(name);
-  const { name: __, ...after } = resolvePolicy(composed(name));
-  expect(after).toEqual(before);
+  for (const ratio of [1, 0.0625]) {
+    const { name: _, ...before } = resolvePolicy(name, undefined, ratio);
+    const { name: __, ...after } = resolvePolicy(composed(name), undefined, ratio);
+    expect(after, `at ${ratio}`).toEqual(before);
+  }
 });
 
 test("what a choice starts from is what the engine takes where nothing is said", () => {
@@ -77,6 +79,8 @@ test("a change replaces its choice and leaves the others, also those that no con
   expect(withBudgetNumber(spec, "safeguard", undefined).budget).toEqual({ kind: "ada", heads: "ada" });
   expect(withTable(spec, "4, 2 1;1,").budget.table).toEqual([4, 2, 1, 1]);
   expect(withRing(spec, 32)).toEqual({ ...spec, ring: 32 });
+  expect(withRing(withRing(spec, 32), undefined)).toEqual(spec);
+  expect(Object.keys(spec)).not.toContain("ring"); // it follows the budget
   expect(withSchedule(spec, "every", 64).schedule).toEqual({ kind: "every", tokens: 64 });
   expect(withSchedule(spec, "prefill").schedule).toEqual({ kind: "prefill" });
 });
