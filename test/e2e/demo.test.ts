@@ -247,7 +247,7 @@ test("a policy of one's own: a preset's four choices, one of them changed, run; 
     await page.getByRole("button", { name: "Only B again" }).click();
     await page.locator("#lane-b .error-card").waitFor();
     expect(await page.locator("#lane-b .error-code").textContent()).toBe("BAD_OPTION");
-    expect(await page.locator("#lane-b .error-card p").first().textContent()).toMatch(/global.*evict-only or tiers/);
+    expect(await page.locator("#lane-b .error-card p").first().textContent()).toMatch(/global.*evict-only, tiers, agacc/);
     await screenshot(page, "demo-compose-phone");
     expect(await problems()).toEqual([]);
   });
