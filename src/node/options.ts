@@ -41,6 +41,7 @@ export const USAGE = `Usage: npm run -s generate -- --model tiny|smollm2-135m|PA
   --policy NAME|JSON     ${PRESET_LINES}
                          or a policy as JSON; default lacuna where a budget is given, else full
   --budget B             what the policy may use: 0.1 (of the 16-bit cache), 32MiB, or bytes
+  --task chat|reasoning  what the answer is for: policy auto keeps at least 30 % of the bytes where the model reasons (default chat)
   --max-tokens N         new tokens at most (default 256); --stop TEXT ends earlier, may be repeated
   --temperature T        0 = greedy (default); --top-k N, --top-p P, --min-p P, --repetition-penalty R, --seed N
   --score FROM           force the tokens from FROM on and compare with the full cache, instead of generating
@@ -58,6 +59,7 @@ const OPTIONS = {
   chat: { type: "boolean" },
   policy: { type: "string" },
   budget: { type: "string" },
+  task: { type: "string" },
   "max-tokens": { type: "string" },
   stop: { type: "string", multiple: true },
   temperature: { type: "string" },
@@ -75,6 +77,7 @@ const OPTIONS = {
 } as const satisfies ParseArgsConfig["options"];
 
 const FEATURES = ["shader-f16", "subgroups"] as const;
+const TASKS = ["chat", "reasoning"] as const satisfies readonly CacheOptions["task"][];
 const UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1 << 10, MiB: 1 << 20, GiB: 1 << 30, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9 };
 
 /** The command line's options, or "help". Throws BAD_OPTION. */
@@ -88,6 +91,7 @@ export function parseOptions(argv: readonly string[]): CommandOptions | "help" {
     cache: {
       ...(values.policy !== undefined && { policy: parsePolicy(values.policy) }),
       ...(values.budget !== undefined && { budget: parseBudget(values.budget) }),
+      ...(values.task !== undefined && { task: parseTask(values.task, values.policy) }),
     },
     sampling: {
       ...entry("temperature", number("--temperature", values.temperature, 0)),
@@ -132,6 +136,12 @@ export function parsePolicy(text: string): PresetName | PolicySpec {
   }
   if (typeof spec.precision?.kind !== "string") bad("--policy", text, 'an object with at least {"precision": {"kind": ...}}');
   return spec as PolicySpec;
+}
+
+/** No other policy reads it: given beside one, it would be ignored in silence. */
+function parseTask(text: string, policy: string | undefined): NonNullable<CacheOptions["task"]> {
+  if (policy !== "auto") bad("--task", text, "--policy auto beside it, the only one that reads it");
+  return TASKS.find((task) => task === text) ?? bad("--task", text, TASKS.join(" or "));
 }
 
 function parseWords(argv: readonly string[]) {

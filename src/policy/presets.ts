@@ -33,7 +33,7 @@ export const PRESETS = {
   },
   auto: {
     title: "Automatic",
-    sentence: "Chooses by the length of the context: nothing is compressed below 8,192 tokens.",
+    sentence: "Chooses by the length of the context: compresses from 8,192 tokens on, the longer the more; below that, nothing.",
     source: "a decision table over the literature",
     spec: uniform("k16v16"), // where the context is short; src/policy/auto.ts has the table
   },

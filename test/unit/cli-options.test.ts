@@ -125,7 +125,20 @@ test("a policy is a preset's name or JSON", () => {
   expect(refusal(() => parsePolicy('{"ring":64}'))).toContain('"precision"');
 });
 
+test("a task is automatic's to read, and one of those there are", () => {
+  expect(parse("--prompt", "a", "--policy", "auto", "--task", "reasoning").cache).toEqual({ policy: "auto", task: "reasoning" });
+  expect(parse("--prompt", "a", "--policy", "auto", "--task", "chat", "--budget", "0.2").cache).toEqual({
+    policy: "auto",
+    budget: { ratio: 0.2 },
+    task: "chat",
+  });
+});
+
 test.each([
+  [["--prompt", "a", "--policy", "auto", "--task", "poetry"], '--task was "poetry", expected chat or reasoning'],
+  [["--prompt", "a", "--policy", "auto", "--task", ""], '--task was "", expected chat or reasoning'],
+  [["--prompt", "a", "--policy", "lacuna", "--task", "chat"], '--task was "chat", expected --policy auto beside it'],
+  [["--prompt", "a", "--task", "reasoning"], '--task was "reasoning", expected --policy auto beside it'],
   [[], "0 prompts given, one expected"],
   [["--prompt", "a", "--prompt-file", "b"], "2 prompts given, one expected"],
   [["--prompt-ids", "a.json", "--chat"], '--chat was "--prompt-ids", expected a text'],

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import type { CacheOptions } from "../../../src/engine-types";
 import { autoChoice } from "../../../src/policy/auto";
 import { resolvePolicy } from "../../../src/policy/policy";
+import { PRESETS } from "../../../src/policy/presets";
 
 test.each([
   [2, "k16v16", "static", undefined],
@@ -17,6 +18,17 @@ test.each([
   expect(policy.mode).toBe(mode);
   expect(policy.formats[0]?.name).toBe(format);
   expect(choice.budget).toEqual(budget);
+});
+
+test("the preset's sentence says from which length it compresses", () => {
+  const compresses = (tokens: number): boolean => autoChoice({}, tokens, 1).policy !== "full";
+  let [short, long] = [1, 1 << 20];
+  while (long - short > 1) {
+    const middle = Math.floor((short + long) / 2);
+    if (compresses(middle)) long = middle;
+    else short = middle;
+  }
+  expect(PRESETS.auto.sentence).toContain(`from ${long.toLocaleString("en")} tokens on`);
 });
 
 test("medium contexts go by H2O under PyramidKV's budgets, long ones by SnapKV's window of 64", () => {
