@@ -157,6 +157,24 @@ describe("limits", () => {
     await open.dispose();
   });
 
+  test("a score that replays needs room to read the first prompt twice, and is refused without; later prompts are read once", async () => {
+    const small = await loadTiny({ context: 256 });
+    try {
+      const open = await small.open({ policy: "lacuna-thorough", budget: { ratio: 0.5 }, tokens: 240 });
+      const before = await open.usage();
+      const whole = { prompt: { ids: long.ids.slice(0, 220) }, maxTokens: 8 };
+      const error = await failureOf(eventsOf(open.send(whole)));
+      expect(error).toMatchObject({ code: "CONTEXT_FULL", message: expect.stringContaining("replays the prompt") });
+      expect(await open.usage()).toEqual(before);
+      await sendAll(open, { prompt: { ids: long.ids.slice(0, 100) }, maxTokens: 4 });
+      const { output } = await sendAll(open, { prompt: { ids: long.ids.slice(100, 216) }, maxTokens: 8 });
+      expect(output.ids.length).toBe(8);
+      expect((await open.usage()).tokens).toBe(228); // after which no replay would fit, either
+    } finally {
+      await small.dispose();
+    }
+  });
+
   test("one token of a prompt and one of an answer", async () => {
     const open = await engine.open({ policy: "full", tokens: 2 });
     expect((await sendAll(open, { prompt: { ids: short.ids.slice(0, 1) } })).output).toMatchObject({ finishReason: "context", ids: { length: 1 } });
