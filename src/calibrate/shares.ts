@@ -38,9 +38,10 @@ export interface ShareBudget {
   readonly ratio: number;
 }
 
-/** Formats offered, 16 bits left out: that is what sinks and ring are for. */
+/** Formats offered, 16 bits left out, as that is what sinks and ring are for; but where no other format is allowed. */
 export function offerOf(headSize: number, allowed: (format: Format) => boolean): Offer {
-  const formats = FORMATS.filter((format) => format.name !== "k16v16" && allowed(format));
+  const coded = FORMATS.filter((format) => format.name !== "k16v16" && allowed(format));
+  const formats = coded.length > 0 ? coded : FORMATS.filter(allowed);
   return { formats, bytes: [...formats.map((format) => slotWords(format, headSize) * 4), 0] };
 }
 

@@ -1,4 +1,4 @@
-// study: experiments on a model's continuations: is it sound at 4-bit keys, which layers' errors matter, which shares of the bytes serve it best?
+// study: experiments on a model's continuations: how few bits do its keys bear, which layers' errors matter, which shares of the bytes serve it best?
 // Leaves to others: running a continuation (replay.ts), costs and choices (shares.ts), what is measured of the text before (statistics.ts).
 
 import { type Format, formatByName } from "../cache/formats";
@@ -22,8 +22,11 @@ import {
 } from "./shares";
 import type { HeadDims } from "./statistics";
 
-/** Mean KL of 4-bit keys and values against 16-bit ones above which the model's keys get 8, nats. */
+/** Mean KL of coded keys beside values as they were above which the model's keys get more bits, nats. */
 export const FLOOR_BOUND = 0.02;
+
+/** What a key floor may be, by rising bits of keys. The last is the cache's own precision. */
+const FLOORS: readonly FormatName[] = ["k8v4", "k16v16"];
 
 /** Ratios of the 16-bit cache that shares are found at. */
 const RATIOS = [0.0625, 0.125, 0.25] as const;
@@ -57,20 +60,26 @@ export class Study {
     this.#costs = this.#costsOf();
   }
 
-  /** The format that keys must not fall below, if 4-bit ones move the model too far. From here on the study offers nothing below it. */
-  async findFloor(replay: Replay): Promise<FormatName | undefined> {
-    const kl = await this.#uniform(replay, "k4v4");
-    const { say } = this.options;
-    if (kl <= FLOOR_BOUND) {
-      say?.(`keys at 4 bits: mean KL ${kl.toPrecision(3)}, at most ${FLOOR_BOUND}: no key floor`);
-      return undefined;
+  /**
+   * The format that keys must not fall below, if 4-bit ones move the model too far: of 8 bits, or of 16 where 8 move it too far as well. Keys alone
+   * are coded, so that nothing is held against them that their values do. From here on the study offers nothing below the floor.
+   */
+  async findFloor(replay: Pick<Replay, "divergence">): Promise<FormatName | undefined> {
+    let floor: FormatName | undefined;
+    for (const next of FLOORS) {
+      const tried = formatByName(floor ?? "k4v4");
+      const kl = await this.#keysIn(replay, tried);
+      const borne = kl <= FLOOR_BOUND;
+      this.options.say?.(`keys at ${tried.keyBits} bits: mean KL ${kl.toPrecision(3)}, ${borne ? "at most" : "above"} ${FLOOR_BOUND}`);
+      if (borne) break;
+      floor = next;
     }
-    const floor = formatByName("k8v4");
-    const better = await this.#uniform(replay, "k8v4");
-    say?.(`keys at 4 bits: mean KL ${kl.toPrecision(3)}, above ${FLOOR_BOUND}; at 8 bits ${better.toPrecision(3)}: key floor ${floor.name}`);
-    this.#offer = offerOf(this.dims.headSize, (format: Format) => format.keyBits >= floor.keyBits);
+    this.options.say?.(floor ? `key floor ${floor}` : "no key floor");
+    if (!floor) return undefined;
+    const { keyBits: least } = formatByName(floor);
+    this.#offer = offerOf(this.dims.headSize, ({ keyBits }) => keyBits >= least);
     this.#costs = this.#costsOf();
-    return floor.name;
+    return floor;
   }
 
   /** By layer: mean KL with this layer alone at 2 bits, over the layer's cost then. */
@@ -101,7 +110,7 @@ export class Study {
   }
 
   /** By ratio, the shares under which the continuation moves least. */
-  async bestShares(replay: Replay, sensitivity: readonly number[]): Promise<Calibration["shares"]> {
+  async bestShares(replay: Pick<Replay, "divergence">, sensitivity: readonly number[]): Promise<Calibration["shares"]> {
     const weighings = this.weighings(sensitivity);
     const rows: { ratio: number; shares: number[] }[] = [];
     for (const ratio of RATIOS) {
@@ -148,13 +157,13 @@ export class Study {
     return rowsUnder(layer, choice, this.#offer, this.rule, this.dims);
   }
 
-  /** Mean KL with every judged slot of every layer in one format. */
-  async #uniform(replay: Replay, name: FormatName): Promise<number> {
-    const offer = offerOf(this.dims.headSize, (format) => format.name === name);
+  /** Mean KL with the keys of every judged slot of every layer in one format, values as they were. */
+  async #keysIn(replay: Pick<Replay, "divergence">, format: Format): Promise<number> {
+    const offer = offerOf(this.dims.headSize, ({ name }) => name === format.name);
     return replay.divergence((index) => {
       const layer = this.layers[index];
       const slots = this.#costs[index]?.slots ?? 0;
-      return layer && rowsUnder(layer, uniformChoice({ slots }, offer, formatByName(name)), offer, this.rule, this.dims);
+      return layer && { ...rowsUnder(layer, uniformChoice({ slots }, offer, format), offer, this.rule, this.dims), values: layer.values };
     });
   }
 }

@@ -24,9 +24,10 @@ const layers = [layer(10), layer(20), layer(30, 4)];
 const offer = offerOf(32, () => true);
 const costs = layers.map((one) => costsOf(one, offer, rule, dims));
 
-test("16 bits are not on offer, a floor takes formats away", () => {
+test("16 bits are not on offer unless nothing else is, a floor takes formats away", () => {
   expect(offer.formats.map(({ name }) => name)).toEqual(FORMATS.map(({ name }) => name).filter((name) => name !== "k16v16"));
   expect(offerOf(32, ({ keyBits }) => keyBits >= 8).formats.map(({ name }) => name)).toEqual(["k8v8", "k8v4"]);
+  expect(offerOf(32, ({ keyBits }) => keyBits >= 16).formats.map(({ name }) => name)).toEqual(["k16v16"]);
 });
 
 test("dropping costs the most, eight bits the least, and sinks and the newest are not judged", () => {
