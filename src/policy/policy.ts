@@ -1,7 +1,7 @@
 // policy: the four choices, resolved: defaults filled in, everything checked once, here. Presets are in presets.ts.
 // Decides; never touches a buffer.
 
-import { ALL_FORMATS, FORMATS, type Format, formatByName, isFloor, MOST_FORMATS } from "../cache/formats";
+import { ALL_FORMATS, type Format, formatByName, isFloor, MOST_FORMATS } from "../cache/formats";
 import type { GuestBits, RingBits } from "../cache/page-layout";
 import type { Budget, FormatName, MarkerKind, PolicySpec, PresetName, ScoreSpec } from "../engine-types";
 import { EngineError } from "../errors";
@@ -149,9 +149,9 @@ function resolveFormats({ kind, format, formats }: PolicySpec["precision"], cali
     uniform: ["k4v4"],
     tiers: ["k2v2", "k4v4"],
     agacc: AGACC_FORMATS,
-    "rate-distortion": calibration ? aboveFloor(CALIBRATED, calibration) : PLAIN,
+    "rate-distortion": calibration ? CALIBRATED : PLAIN,
   };
-  const names = formats ?? (format ? [format] : defaults[kind]);
+  const names = formats ?? (format ? [format] : aboveFloor(defaults[kind], calibration));
   if (names.length === 0) throw bad("precision.formats", "none", "at least one format");
   for (const name of names)
     if (!ALL_FORMATS.some((known) => known.name === name)) throw bad("precision.formats", name, ALL_FORMATS.map((known) => known.name).join(", "));
@@ -161,12 +161,12 @@ function resolveFormats({ kind, format, formats }: PolicySpec["precision"], cali
   return [...new Set(names)].map(formatByName).sort((a, b) => rank(a) - rank(b));
 }
 
-/** Without the formats whose keys the model does not bear (design 4.7). */
-function aboveFloor(names: readonly FormatName[], { keyFloor }: Calibration): readonly FormatName[] {
-  if (!keyFloor) return names;
-  const least = FORMATS.indexOf(formatByName(keyFloor));
-  const left = names.filter((name) => FORMATS.indexOf(formatByName(name)) <= least);
-  return left.length > 0 ? left : [keyFloor];
+/** Without the formats whose keys the model does not bear (design 4.7); the floor itself where that leaves none. */
+function aboveFloor(names: readonly FormatName[], calibration: Calibration | undefined): readonly FormatName[] {
+  if (!calibration?.keyFloor) return names;
+  const floor = formatByName(calibration.keyFloor);
+  const left = names.filter((name) => formatByName(name).keyBits >= floor.keyBits);
+  return left.length > 0 ? left : [floor.name];
 }
 
 function resolveThresholds(spec: PolicySpec, formats: number): number[] {

@@ -2,8 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 import { isFloor } from "../../../src/cache/formats";
-import type { PolicySpec, PresetName } from "../../../src/engine-types";
+import type { FormatName, PolicySpec, PresetName } from "../../../src/engine-types";
 import type { ModelConfig } from "../../../src/model/model-config";
+import type { Calibration } from "../../../src/policy/calibration";
 import { layerShares } from "../../../src/policy/layer-shares";
 import { budgetBytes, needsBudget, resolvePolicy } from "../../../src/policy/policy";
 import { isBudgeted, PRESET_NAMES } from "../../../src/policy/presets";
@@ -51,6 +52,38 @@ test("formats are sorted and listed once, whatever the order given", () => {
   const { formats, thresholds } = resolvePolicy({ precision: { kind: "tiers", formats: ["k8v8", "k2v2", "k8v8", "k4v4"], thresholds: [1, 2, 8] } });
   expect(formats.map(({ name }) => name)).toEqual(["k2v2", "k4v4", "k8v8"]);
   expect(thresholds).toEqual([1, 2, 8]);
+});
+
+describe("a model's key floor", () => {
+  const names = (precision: PolicySpec["precision"], keyFloor?: FormatName): string[] =>
+    resolvePolicy({ precision }, { ...(keyFloor && { keyFloor }) } as Calibration).formats.map(({ name }) => name);
+  const [ratio, agacc, tiers, uniform] = [{ kind: "rate-distortion" }, { kind: "agacc", bits: [2, 16] }, { kind: "tiers" }, { kind: "uniform" }] as const;
+
+  test("leaves every default list as it is where there is none", () => {
+    expect(names(ratio)).toEqual(["k1.5v2", "k2v2-klt", "k3v2", "k4v4", "k8v4", "k8v8"]);
+    expect(names(agacc)).toEqual(["k2v2", "k4v4", "k8v8", "k16v16"]);
+    expect(names(tiers)).toEqual(["k2v2", "k4v4"]);
+    expect(names(uniform)).toEqual(["k4v4"]);
+  });
+
+  test("takes formats with fewer bits of keys from every default list; where none is left, itself", () => {
+    expect(names(ratio, "k8v4")).toEqual(["k8v4", "k8v8"]);
+    expect(names(agacc, "k8v4")).toEqual(["k8v8", "k16v16"]);
+    expect(names(tiers, "k8v4")).toEqual(["k8v4"]);
+    expect(names(uniform, "k8v4")).toEqual(["k8v4"]);
+    expect(names({ kind: "evict-only" }, "k8v4")).toEqual(["k16v16"]);
+    for (const precision of [ratio, agacc, tiers, uniform]) expect(names(precision, "k16v16")).toEqual(["k16v16"]);
+  });
+
+  test("goes by the keys' bits alone, whatever the values have", () => {
+    expect(names(ratio, "k8v8")).toEqual(["k8v4", "k8v8"]);
+  });
+
+  test("leaves formats that were told as told", () => {
+    expect(names({ kind: "uniform", format: "k4v2" }, "k8v4")).toEqual(["k4v2"]);
+    expect(names({ ...tiers, formats: ["k2v2", "k8v8"] }, "k8v4")).toEqual(["k2v2", "k8v8"]);
+    expect(resolvePolicy("uniform-4", { keyFloor: "k8v4" } as Calibration).formats.map(({ name }) => name)).toEqual(["k4v4"]);
+  });
 });
 
 test("markers are means unless told, and there are none by default", () => {
