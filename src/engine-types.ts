@@ -324,8 +324,11 @@ export type LoadRequest = ModelSource &
   RunOptions & {
     /** Features not to use although the adapter has them. */
     readonly without?: readonly ("shader-f16" | "subgroups")[];
-    /** False: run without what is known of the model's cache (npm run calibrate): no calibrated formats, shares or scores. */
-    readonly calibration?: boolean;
+    /**
+     * What is known of the model's cache (npm run calibrate): a file of one's own, refused if it is another model's. Default: the one that is bundled
+     * or was made here. False: run without: no calibrated formats, shares or scores.
+     */
+    readonly calibration?: boolean | Uint8Array<ArrayBuffer> | Blob;
     /** Positions to prepare for; default the model's own, at most 8,192. */
     readonly context?: number;
     /** Address beside which models/ lies; default the page's own. */

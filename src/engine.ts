@@ -3,8 +3,8 @@
 
 import { findModel } from "../models/catalog";
 import { createBases } from "./cache/bases";
-import { calibrate } from "./calibrate/calibrate";
-import { calibrationStore, findCalibration, keepCalibration, pageFiles, type ReadFile } from "./calibrate/find";
+import { type CalibrationSources, calibrationAtLoad, givenCalibration } from "./calibrate/at-load";
+import { type CalibrationStore, pageFiles, pageStore, type ReadFile } from "./calibrate/find";
 import type {
   CacheOptions,
   Engine,
@@ -20,7 +20,7 @@ import type {
   ScoreRequest,
   Session,
 } from "./engine-types";
-import { EngineError, isEngineError, throwIfAborted } from "./errors";
+import { EngineError, throwIfAborted } from "./errors";
 import { generate } from "./generate/generate";
 import { createRuntime, encodePrompt, type Runtime } from "./generate/runtime";
 import { score } from "./generate/score";
@@ -34,7 +34,6 @@ import { type LoadedModel, loadModel } from "./load/load-model";
 import { sweepScratchFiles } from "./load/scratch-file";
 import { unknownModel } from "./load/unknown-model";
 import { Transformer } from "./model/transformer";
-import type { Calibration } from "./policy/calibration";
 import { detokenize } from "./text/text-stream";
 
 /** What differs between a page and Node. */
@@ -45,6 +44,8 @@ export interface Environment {
   readonly open?: (source: ModelSource, request: LoadRequest) => Promise<ByteSource>;
   /** Reads files of models/, by their path from the folder that holds it. Default: over HTTP, beside the page. */
   readonly read?: ReadFile;
+  /** Keeps calibrations that were measured here. Default: the page's storage. */
+  readonly store?: CalibrationStore;
 }
 
 /** An engine in the caller's own thread: has what tools need beyond the public interface. */
@@ -60,28 +61,31 @@ const DEFAULT_CONTEXT = 8192;
 
 /**
  * Loads a model. Progress runs through download, verify, upload and compile. On failure or abort nothing stays on the GPU.
- * Throws NO_WEBGPU, NO_ADAPTER, ADAPTER_LIMITS, UNKNOWN_MODEL, and what reading and uploading a GGUF throw.
+ * Throws NO_WEBGPU, NO_ADAPTER, ADAPTER_LIMITS, UNKNOWN_MODEL, what reading and uploading a GGUF throw, and what a calibration is refused with
+ * (calibrate/at-load.ts).
  */
 export async function load(request: LoadRequest, environment: Environment = {}): Promise<ToolEngine> {
   const started = performance.now();
   checkContext(request.context);
+  const expected = expectedHash(request);
+  const given = await givenCalibration(request.calibration, expected);
   void sweepScratchFiles();
   const gpu = await openGpu({ ...(environment.gpu ? { gpu: environment.gpu } : {}), ...(request.without ? { without: request.without } : {}) });
   let source: ByteSource | undefined;
   try {
     source = await openSource(request, environment);
-    const { name, sha256 } = identity(request, source);
+    const name = "model" in request ? request.model : source.name;
     const model = await loadModel(gpu, source, {
       ...(request.onProgress ? { onProgress: request.onProgress } : {}),
       ...(request.signal ? { signal: request.signal } : {}),
       ...(request.context === undefined ? {} : { context: request.context }),
-      ...(sha256 === undefined ? {} : { sha256 }),
+      ...(expected === undefined ? {} : { sha256: expected }),
       verify: true,
     });
     const transformer = new Transformer(gpu, model.config, model.weights, Math.min(request.context ?? DEFAULT_CONTEXT, model.config.context));
     await gpu.idle(); // weights that did not arrive are told here
     const runtime = createRuntime(transformer, model.tokenizer);
-    const calibration = await calibrationOf(runtime, model.sha256 ?? "", request, environment);
+    const calibration = await calibrationAtLoad(runtime, model.sha256 ?? "", request, { given, ...(await calibrationSources(request, environment)) });
     if (calibration) transformer.codec = { calibration, bases: createBases(gpu, calibration) };
     await warmUp(transformer, (done, total) => request.onProgress?.({ phase: "compile", done, total }));
     throwIfAborted(request.signal);
@@ -117,39 +121,15 @@ async function openSource(request: LoadRequest, environment: Environment): Promi
   });
 }
 
-function identity(request: LoadRequest, source: ByteSource): { name: string; sha256?: string } {
-  if ("model" in request) {
-    const sha256 = findModel(request.model)?.sha256;
-    return { name: request.model, ...(sha256 === undefined ? {} : { sha256 }) };
-  }
-  return { name: source.name, ...("url" in request && request.sha256 !== undefined ? { sha256: request.sha256 } : {}) };
+/** SHA-256 that the model's file must have; undefined where it may be any file. */
+function expectedHash(request: LoadRequest): string | undefined {
+  if ("model" in request) return findModel(request.model)?.sha256;
+  return "url" in request ? request.sha256 : undefined;
 }
 
-/**
- * What is known of the model, else measured now where that takes seconds: on hardware adapters. A model runs without, too, so that only an
- * abort and a lost device end a load here.
- */
-async function calibrationOf(runtime: Runtime, sha256: string, request: LoadRequest, environment: Environment): Promise<Calibration | undefined> {
-  if (request.calibration === false) return undefined;
-  const { gpu } = runtime.transformer;
-  const { signal, onProgress } = request;
-  const base: string | undefined = request.base ?? globalThis.document?.baseURI ?? globalThis.location?.href;
-  const read = environment.read ?? (base === undefined ? async () => undefined : pageFiles(base));
-  const store = environment.read ? undefined : await calibrationStore();
-  try {
-    const known = await findCalibration(sha256, read, store);
-    if (known || gpu.software) return known;
-    const made = await calibrate(runtime, {
-      model: sha256,
-      ...(signal && { signal }),
-      onProgress: ({ done, total }) => onProgress?.({ phase: "calibrate", done, total }),
-    });
-    if (store) await keepCalibration(made, store);
-    return made;
-  } catch (error) {
-    if (!isEngineError(error) || error.code === "ABORTED" || error.code === "DEVICE_LOST") throw error;
-    return undefined;
-  }
+async function calibrationSources({ base }: LoadRequest, { read, store }: Environment): Promise<Omit<CalibrationSources, "given">> {
+  const beside: string | undefined = base ?? globalThis.document?.baseURI ?? globalThis.location?.href;
+  return { read: read ?? (beside === undefined ? async () => undefined : pageFiles(beside)), store: store ?? (await pageStore()) };
 }
 
 /** The engine in the thread that loaded it. */

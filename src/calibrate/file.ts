@@ -51,16 +51,8 @@ export function encodeCalibration(calibration: Calibration): Uint8Array<ArrayBuf
  * Throws NOT_CALIBRATION (another kind of file, or another version), TRUNCATED, and HASH_MISMATCH for another model's.
  */
 export function decodeCalibration(bytes: Uint8Array<ArrayBuffer>, model: string): Calibration {
-  const { header, start } = readHeader(bytes);
-  if (header.model !== model)
-    throw new EngineError(
-      "HASH_MISMATCH",
-      `The calibration is of the model with SHA-256 ${header.model}, expected ${model}. Make one of this model: npm run calibrate.`,
-      { found: header.model, expected: model },
-    );
+  const { header, start } = checkCalibration(bytes, model);
   const layout = layoutOf(header);
-  const end = layout.reduce((at, { kind, length }) => at + padded(length * SIZE[kind]), start);
-  if (bytes.length < end) throw truncated(bytes.length, end);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const arrays: Record<string, Float32Array> = {};
   let at = start;
@@ -69,6 +61,20 @@ export function decodeCalibration(bytes: Uint8Array<ArrayBuffer>, model: string)
     at += padded(length * SIZE[kind]);
   }
   return calibrationOf(header, (name) => arrays[name] ?? new Float32Array());
+}
+
+/** Throws what decodeCalibration does, and decodes nothing; without a model the calibration may be any one's. */
+export function checkCalibration(bytes: Uint8Array, model?: string): { readonly header: Header; readonly start: number } {
+  const { header, start } = readHeader(bytes);
+  if (model !== undefined && header.model !== model)
+    throw new EngineError(
+      "HASH_MISMATCH",
+      `The calibration is of the model with SHA-256 ${header.model}, expected ${model}. Make one of this model: npm run calibrate.`,
+      { found: header.model, expected: model },
+    );
+  const end = layoutOf(header).reduce((at, { kind, length }) => at + padded(length * SIZE[kind]), start);
+  if (bytes.length < end) throw truncated(bytes.length, end);
+  return { header, start };
 }
 
 function readHeader(bytes: Uint8Array): { readonly header: Header; readonly start: number } {

@@ -1,7 +1,8 @@
-// find: a model's calibration, wherever there is one: bundled with the engine, or made at an earlier load and kept in the page's storage.
-// Leaves to others: making one (calibrate.ts), bytes (file.ts). Never a reason to fail a load: what cannot be read is not there.
+// find: a model's calibration, wherever there is one: bundled with the engine, or made here earlier and kept (in the page's storage, on disk in Node).
+// Leaves to others: making one (calibrate.ts), bytes (file.ts), which one a load takes (at-load.ts).
 
 import { calibrations } from "../../models/calibrations/list";
+import { isEngineError } from "../errors";
 import { type ChunkStore, openChunkStore } from "../load/chunk-store";
 import type { Calibration } from "../policy/calibration";
 import { decodeCalibration, encodeCalibration } from "./file";
@@ -14,24 +15,35 @@ export function bundledCalibration(sha256: string): string | undefined {
 /** A file's bytes by its path from the folder that holds models/; undefined if they cannot be had. */
 export type ReadFile = (path: string) => Promise<Uint8Array<ArrayBuffer> | undefined>;
 
+/** Where calibrations made here are kept, by SHA-256 of the model's file. Every method throws STORAGE if it is refused. */
+export interface CalibrationStore {
+  get(sha256: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  put(sha256: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  delete(sha256: string): Promise<void>;
+}
+
 /**
- * The calibration of a model: bundled, else kept by this page. Throws HASH_MISMATCH, TRUNCATED or NOT_CALIBRATION if a bundled file is not
- * what it should be; a kept one that is not is removed.
- * @param store where the page keeps them; none in Node
+ * The calibration of a model: bundled, else kept. Throws HASH_MISMATCH, TRUNCATED or NOT_CALIBRATION if a bundled file is not what it should be;
+ * a kept one that is not is removed, and where storage refuses nothing is kept.
  */
-export async function findCalibration(sha256: string, read: ReadFile, store?: ChunkStore): Promise<Calibration | undefined> {
+export async function findCalibration(sha256: string, read: ReadFile, store?: CalibrationStore): Promise<Calibration | undefined> {
   const path = bundledCalibration(sha256);
   const bytes = path === undefined ? undefined : await read(path);
   if (bytes) return decodeCalibration(bytes, sha256);
-  return store && keptCalibration(sha256, store);
+  return store && unlessRefused(keptCalibration(sha256, store));
 }
 
 /** Keeps a calibration for the next load. Throws STORAGE. */
-export async function keepCalibration(calibration: Calibration, store: ChunkStore): Promise<void> {
-  const name = keptName(calibration.model);
-  await store.delete(name);
-  await store.put(name, 0, encodeCalibration(calibration));
-  await store.complete(name);
+export async function keepCalibration(calibration: Calibration, store: CalibrationStore): Promise<void> {
+  await store.put(calibration.model, encodeCalibration(calibration));
+}
+
+/** What storage gives, or undefined where it refuses: no reason to fail a load. */
+export async function unlessRefused<Value>(act: Promise<Value>): Promise<Value | undefined> {
+  return act.catch((error: unknown) => {
+    if (isEngineError(error) && error.code === "STORAGE") return undefined;
+    throw error;
+  });
 }
 
 /** Reads files that lie beside the page. @param base the page's address */
@@ -43,21 +55,36 @@ export function pageFiles(base: string): ReadFile {
 }
 
 /** The page's storage, or undefined where it has none: then every load measures again. */
-export async function calibrationStore(): Promise<ChunkStore | undefined> {
-  return openChunkStore().catch(() => undefined);
+export async function pageStore(): Promise<CalibrationStore | undefined> {
+  const chunks = await unlessRefused(openChunkStore());
+  return chunks && chunkedStore(chunks);
 }
 
-async function keptCalibration(sha256: string, store: ChunkStore): Promise<Calibration | undefined> {
-  const name = keptName(sha256);
-  if (!(await store.isComplete(name))) return undefined;
+/** Calibrations beside the model files that a page keeps: each a file of one chunk. */
+export function chunkedStore(chunks: ChunkStore): CalibrationStore {
+  const nameOf = (sha256: string): string => `calibration-${sha256.slice(0, 16)}`;
+  return {
+    async get(sha256) {
+      const name = nameOf(sha256);
+      return (await chunks.isComplete(name)) ? new Uint8Array(await new Blob(await chunks.chunks(name)).arrayBuffer()) : undefined;
+    },
+    async put(sha256, bytes) {
+      const name = nameOf(sha256);
+      await chunks.delete(name);
+      await chunks.put(name, 0, bytes);
+      await chunks.complete(name);
+    },
+    delete: (sha256) => chunks.delete(nameOf(sha256)),
+  };
+}
+
+async function keptCalibration(sha256: string, store: CalibrationStore): Promise<Calibration | undefined> {
   try {
-    return decodeCalibration(new Uint8Array(await new Blob(await store.chunks(name)).arrayBuffer()), sha256);
-  } catch {
-    await store.delete(name); // of an older version, or cleared in part by the browser: it is made again
+    const bytes = await store.get(sha256);
+    return bytes && decodeCalibration(bytes, sha256);
+  } catch (error) {
+    if (isEngineError(error) && error.code === "STORAGE") throw error;
+    await store.delete(sha256); // of an older version, or cleared in part by the browser: it is made again
     return undefined;
   }
-}
-
-function keptName(sha256: string): string {
-  return `calibration-${sha256.slice(0, 16)}`;
 }

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { calibrate } from "../../src/calibrate/calibrate";
 import { hadamardCoder } from "../../src/calibrate/codec";
 import { decodeCalibration, encodeCalibration } from "../../src/calibrate/file";
-import { bundledCalibration, findCalibration, keepCalibration } from "../../src/calibrate/find";
+import { bundledCalibration, chunkedStore, findCalibration, keepCalibration } from "../../src/calibrate/find";
 import { type OpenModel, openModel } from "../../src/calibrate/open";
 import { Replay, type Rows } from "../../src/calibrate/replay";
 import { rowsOf } from "../../src/calibrate/statistics";
@@ -118,13 +118,13 @@ describe("calibrate", () => {
 
   test("one that was kept is found again; a damaged one is not", async () => {
     const kept = new Map<string, Uint8Array<ArrayBuffer>>();
-    const store = {
+    const store = chunkedStore({
       chunks: async (file: string) => (kept.has(file) ? [new Blob([kept.get(file) ?? new Uint8Array()])] : []),
       put: async (file: string, _index: number, bytes: Uint8Array<ArrayBuffer>) => void kept.set(file, bytes),
       complete: async () => {},
       isComplete: async (file: string) => kept.has(file),
       delete: async (file: string) => void kept.delete(file),
-    };
+    });
     const other = { ...calibration, model: "12".repeat(32) };
     expect(await findCalibration(other.model, async () => undefined, store)).toBeUndefined();
     await keepCalibration(other, store);

@@ -1,0 +1,172 @@
+// calibration-at-load: which calibration a load goes on with: the caller's own, a bundled one, one kept by an earlier load, one measured now;
+// and what is refused. The measuring itself: calibrate.test.ts.
+
+import { readFileSync } from "node:fs";
+import { expose } from "comlink";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { type Environment, load, type ToolEngine } from "../../src/engine";
+import type { LoadRequest } from "../../src/engine-types";
+import { EngineError } from "../../src/errors";
+import { blobSource } from "../../src/load/byte-source";
+import { createHost } from "../../workers/engine-host";
+import { loadOver } from "../../workers/remote-engine";
+import { failureOf, loadTiny, TINY, tapGpu } from "./tiny-engine";
+
+const CALIBRATION = "models/calibrations/tiny.calibration";
+const own = new Uint8Array(readFileSync(CALIBRATION));
+
+/** The same file of a model that there is not: the hash in its header begins with other digits. */
+const others = withText(own, '"model":"7ee4a559', '"model":"00000000');
+const older = own.slice();
+older[8] = 0; // the version
+
+/** The tiny model under another name in its header, and so another hash: nothing is bundled for it. */
+const unknownModel = new File([withText(new Uint8Array(readFileSync(TINY)), "general.name", "general.nome")], "unknown.gguf");
+
+const broken = [
+  ["another model's", others, "HASH_MISMATCH"],
+  ["one cut short", own.slice(0, 20_000), "TRUNCATED"],
+  ["one of an older version", older, "NOT_CALIBRATION"],
+  ["another kind of file", new TextEncoder().encode("GGUF, and much more of it"), "NOT_CALIBRATION"],
+] as const;
+
+afterEach(() => void vi.unstubAllGlobals());
+
+/** True if the engine has a calibration: a format is offered that needs one. */
+async function isCalibrated(engine: ToolEngine): Promise<boolean> {
+  const policy = { precision: { kind: "uniform", format: "k2v2-klt" } } as const;
+  const error = await engine.checkCaches([{ policy }], 64).catch((cause: unknown) => cause);
+  if (error === undefined) return true;
+  expect(error).toMatchObject({ code: "BAD_OPTION", message: expect.stringContaining("needs a calibration") });
+  return false;
+}
+
+/** What becomes of a load: whether the engine was calibrated, and in which phases it came to be. */
+async function outcomeOf(loading: (request: Partial<LoadRequest>) => Promise<ToolEngine>) {
+  const phases = new Set<string>();
+  const engine = await loading({ onProgress: ({ phase }) => phases.add(phase) });
+  try {
+    return { calibrated: await isCalibrated(engine), measured: phases.has("calibrate") };
+  } finally {
+    await engine.dispose();
+  }
+}
+
+describe("a file that the caller gives", () => {
+  test.each([
+    ["bytes", own],
+    ["a Blob", new Blob([own])],
+  ])("as %s is used", async (_, calibration) => {
+    expect(await outcomeOf((request) => loadTiny(request))).toEqual({ calibrated: false, measured: false });
+    expect(await outcomeOf((request) => loadTiny({ ...request, calibration }))).toEqual({ calibrated: true, measured: false });
+  });
+
+  test.each(broken)("is refused, with the reason: %s", async (_, calibration, code) => {
+    expect((await failureOf(loadTiny({ calibration }))).code).toBe(code);
+    expect((await failureOf(loadTiny({ calibration: new Blob([calibration]) }))).code).toBe(code);
+  });
+
+  test("of another model: both hashes are told, on the other side of a worker's boundary too", async () => {
+    const expected = { found: expect.stringMatching(/^00000000[0-9a-f]{56}$/), expected: expect.stringMatching(/^7ee4a559/) };
+    expect((await failureOf(loadTiny({ calibration: others }))).details).toMatchObject(expected);
+    const { port1, port2 } = new MessageChannel();
+    expose(
+      createHost((received) => loadTiny(received)),
+      port2,
+    );
+    const error = await failureOf(loadOver(port1, { model: "tiny", calibration: new Blob([others]) }));
+    expect(error).toMatchObject({ code: "HASH_MISMATCH", message: expect.stringContaining("npm run calibrate"), details: expected });
+    const engine = await loadOver(port1, { model: "tiny", calibration: own });
+    await engine.dispose();
+    port1.close();
+  });
+
+  test("is refused before anything is fetched or opened, as far as it can be", async () => {
+    const touched = (): never => {
+      throw new Error("touched");
+    };
+    const environment = { gpu: { requestAdapter: touched } as unknown as GPU, open: touched };
+    expect((await failureOf(load({ model: "tiny", calibration: others }, environment))).code).toBe("HASH_MISMATCH");
+    expect((await failureOf(load({ path: TINY, calibration: own.slice(0, 20_000) }, environment))).code).toBe("TRUNCATED");
+    const error = await failureOf(load({ path: TINY, calibration: CALIBRATION as unknown as Blob }, environment));
+    expect(error).toMatchObject({ code: "BAD_OPTION", details: { field: "calibration" } });
+  });
+});
+
+describe("a bundled file", () => {
+  const withBundled = (bytes: Uint8Array<ArrayBuffer> | undefined) => async (request: Partial<LoadRequest>) => {
+    const { gpu } = await tapGpu();
+    const open = async () => blobSource(new Blob([readFileSync(TINY)]));
+    return load({ ...request, path: TINY }, { gpu, open, read: async () => bytes });
+  };
+
+  test("is used; where it cannot be had, or is not wanted, the model runs without", async () => {
+    expect(await outcomeOf(withBundled(own))).toEqual({ calibrated: true, measured: false });
+    expect(await outcomeOf(withBundled(undefined))).toEqual({ calibrated: false, measured: false });
+    expect(await outcomeOf((request) => withBundled(own)({ ...request, calibration: false }))).toEqual({ calibrated: false, measured: false });
+  });
+
+  test.each(broken)("is an error where it is not what it should be: %s", async (_, bytes, code) => {
+    expect((await failureOf(withBundled(bytes)({}))).code).toBe(code);
+  });
+});
+
+describe("a model of which nothing is known, on hardware", () => {
+  const onHardware =
+    (environment: Partial<Environment> = {}) =>
+    async (request: Partial<LoadRequest>) =>
+      load({ ...request, file: unknownModel }, { gpu: (await tapGpu({}, { description: "hardware" })).gpu, ...environment });
+
+  test("is measured at its first load in a page and not again, unless what was kept is of an older version", async () => {
+    const cache = stubPageCache();
+    expect(await outcomeOf(onHardware())).toEqual({ calibrated: true, measured: true });
+    expect(await outcomeOf(onHardware())).toEqual({ calibrated: true, measured: false });
+    const [name, bytes] = [...cache].find(([, { length }]) => length > 1000) ?? [];
+    if (!name || !bytes) throw new Error(`nothing is kept among ${[...cache.keys()].join(", ")}`);
+    cache.set(name, bytes.with(8, 0));
+    expect(await outcomeOf(onHardware())).toEqual({ calibrated: true, measured: true });
+    expect(cache.get(name)?.slice(0, 12)).toEqual(bytes.slice(0, 12));
+  });
+
+  test("is measured and what was found is used where storage has no room for it", async () => {
+    const refused: string[] = [];
+    const store = {
+      get: async () => older,
+      put: async (sha256: string) => {
+        refused.push(`put ${sha256.length}`);
+        throw new EngineError("STORAGE", "The quota is full. Free some space.");
+      },
+      delete: async (sha256: string) => void refused.push(`delete ${sha256.length}`),
+    };
+    expect(await outcomeOf(onHardware({ store }))).toEqual({ calibrated: true, measured: true });
+    expect(refused).toEqual(["delete 64", "put 64"]);
+  });
+
+  test("is measured where storage cannot be read", async () => {
+    const denied = async (): Promise<never> => {
+      throw new EngineError("STORAGE", "Storage is denied. Allow it.");
+    };
+    expect(await outcomeOf(onHardware({ store: { get: denied, put: denied, delete: denied } }))).toEqual({ calibrated: true, measured: true });
+  });
+});
+
+/** The Cache API as a page without OPFS has it, in memory: bytes by address. */
+function stubPageCache(): Map<string, Uint8Array> {
+  const kept = new Map<string, Uint8Array>();
+  const cache = {
+    match: async (key: string) => (kept.has(key) ? new Response(kept.get(key) as Uint8Array<ArrayBuffer>) : undefined),
+    put: async (key: string, response: Response) => void kept.set(key, new Uint8Array(await response.arrayBuffer())),
+    delete: async (key: string) => kept.delete(key),
+  };
+  vi.stubGlobal("caches", { open: async () => cache });
+  return kept;
+}
+
+/** A copy of a file with a text in it replaced by another of the same length. */
+function withText(bytes: Uint8Array<ArrayBuffer>, found: string, replacement: string): Uint8Array<ArrayBuffer> {
+  const at = Buffer.from(bytes.buffer).indexOf(found);
+  if (at < 0 || found.length !== replacement.length) throw new Error(`there is no ${found} to replace`);
+  const copy = bytes.slice();
+  copy.set(new TextEncoder().encode(replacement), at);
+  return copy;
+}
