@@ -46,11 +46,20 @@ export async function unlessRefused<Value>(act: Promise<Value>): Promise<Value |
   });
 }
 
-/** Reads files that lie beside the page. @param base the page's address */
+/**
+ * Reads files that lie beside the page; a server that answers with its page instead, as those of single-page applications do, has none.
+ * @param base the page's address
+ */
 export function pageFiles(base: string): ReadFile {
   return async (path) => {
-    const response = await fetch(new URL(path, base)).catch(() => undefined);
-    return response?.ok ? new Uint8Array(await response.arrayBuffer()) : undefined;
+    const address = new URL(path, base);
+    try {
+      const response = await fetch(address);
+      const isFile = response.ok && !response.headers.get("Content-Type")?.startsWith("text/html");
+      return isFile ? new Uint8Array(await response.arrayBuffer()) : undefined;
+    } catch {
+      return undefined; // no network, or it ended on the way
+    }
   };
 }
 

@@ -117,18 +117,14 @@ describe("a model of which nothing is known, on hardware", () => {
     async (request: Partial<LoadRequest>) =>
       load({ ...request, file: unknownModel }, { gpu: (await tapGpu({}, { description: "hardware" })).gpu, ...environment });
 
-  test("is measured at its first load in a page and not again, unless what was kept is of an older version", async () => {
+  test("is measured at its first load in a page, and not again", async () => {
     const cache = stubPageCache();
     expect(await outcomeOf(onHardware())).toEqual({ calibrated: true, measured: true });
+    expect([...cache.keys()].filter((name) => name.includes("calibration-"))).toHaveLength(2); // the file, and the note that it is whole
     expect(await outcomeOf(onHardware())).toEqual({ calibrated: true, measured: false });
-    const [name, bytes] = [...cache].find(([, { length }]) => length > 1000) ?? [];
-    if (!name || !bytes) throw new Error(`nothing is kept among ${[...cache.keys()].join(", ")}`);
-    cache.set(name, bytes.with(8, 0));
-    expect(await outcomeOf(onHardware())).toEqual({ calibrated: true, measured: true });
-    expect(cache.get(name)?.slice(0, 12)).toEqual(bytes.slice(0, 12));
-  });
+  }, 600_000);
 
-  test("is measured and what was found is used where storage has no room for it", async () => {
+  test("is measured again where what was kept is of an older version, and what was found is used where storage has no room for it", async () => {
     const refused: string[] = [];
     const store = {
       get: async () => older,
@@ -140,14 +136,7 @@ describe("a model of which nothing is known, on hardware", () => {
     };
     expect(await outcomeOf(onHardware({ store }))).toEqual({ calibrated: true, measured: true });
     expect(refused).toEqual(["delete 64", "put 64"]);
-  });
-
-  test("is measured where storage cannot be read", async () => {
-    const denied = async (): Promise<never> => {
-      throw new EngineError("STORAGE", "Storage is denied. Allow it.");
-    };
-    expect(await outcomeOf(onHardware({ store: { get: denied, put: denied, delete: denied } }))).toEqual({ calibrated: true, measured: true });
-  });
+  }, 600_000);
 });
 
 /** The Cache API as a page without OPFS has it, in memory: bytes by address. */
