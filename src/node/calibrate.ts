@@ -1,15 +1,13 @@
 // calibrate: `npm run calibrate -- --model M` measures a model and writes its calibration. The file's path goes to stdout, all else to stderr.
 // Leaves to others: the measuring (src/calibrate).
 
-import { mkdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type CalibrationProgress, calibrate } from "../calibrate/calibrate";
 import { encodeCalibration } from "../calibrate/file";
 import { openModel } from "../calibrate/open";
 import { EngineError, isEngineError } from "../errors";
 import type { Calibration } from "../policy/calibration";
+import { calibrationPath, writeCalibration } from "./calibration-files";
 import { fetchModel } from "./fetch-model";
 import { fileSource } from "./file-source";
 import { nodeGpu } from "./open-gpu";
@@ -19,7 +17,8 @@ import { progressPrinter } from "./progress";
 const USAGE = `Usage: npm run calibrate -- --model tiny|smollm2-135m|PATH.gguf [options]
 
   --model NAME|PATH   a model of models/catalog.ts, or a GGUF file (default tiny)
-  --out FILE          where the calibration goes (default models/calibrations/NAME.calibration)
+  --out FILE          where the calibration goes (default where every load of this file looks for it: the bundled file if its model has one, else
+                      models/cache/SHA256.calibration)
   --quick             statistics only: no sensitivities, no trying of shares (the default on software adapters above 8 layers)
   --thorough          everything, however long it takes
   --json              one JSON object on stdout instead of the file's path
@@ -75,25 +74,15 @@ async function run({ model, out, quick, thorough, json }: Words): Promise<void> 
   try {
     const options = { model: opened.sha256, signal, say, onProgress: tenths(say) };
     const calibration = await calibrate(opened.runtime, { ...options, ...((quick || thorough) && { measure: thorough }) });
-    const name = "path" in named ? source.name.replace(/\.gguf$/i, "") : named.model;
-    const path = out ?? join(fileURLToPath(new URL("../..", import.meta.url)), "models", "calibrations", `${name}.calibration`);
+    const path = out ?? calibrationPath(opened.sha256);
     const bytes = encodeCalibration(calibration);
-    await write(path, bytes);
+    await writeCalibration(path, bytes);
     say(`${path}: ${bytes.length} bytes, ${((performance.now() - started) / 1000).toFixed(0)} s on ${opened.adapter}`);
     say(`key floor: ${calibration.keyFloor ?? "none"}`);
     process.stdout.write(json ? `${JSON.stringify(summary(calibration, path, bytes.length))}\n` : `${path}\n`);
   } finally {
     opened.dispose();
     await source.close?.();
-  }
-}
-
-async function write(path: string, bytes: Uint8Array): Promise<void> {
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, bytes);
-  } catch (cause) {
-    throw new EngineError("STORAGE", `${path} could not be written: ${String(cause)}. Name another with --out.`, { path }, { cause });
   }
 }
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { load, type ToolEngine } from "../engine";
 import type { LoadRequest, ModelSource } from "../engine-types";
 import { type ByteSource, blobSource, urlSource } from "../load/byte-source";
+import { diskStore } from "./calibration-files";
 import { fetchModel } from "./fetch-model";
 import { fileSource } from "./file-source";
 import { nodeGpu } from "./open-gpu";
@@ -19,7 +20,7 @@ export async function loadInNode(request: LoadRequest): Promise<ToolEngine> {
     if ("url" in source) return urlSource(source.url, signal && { signal });
     return fileSource(await fetchModel(source.model, { say, ...(signal && { signal }), ...(onProgress && { onProgress }) }));
   }
-  return load(request, { gpu: await nodeGpu(), open, read: readBundled });
+  return load(request, { gpu: await nodeGpu(), open, read: readBundled, store: diskStore });
 }
 
 /** A file of models/, from disk. */

@@ -8,6 +8,7 @@ import { warmUp } from "../../src/generate/warm-up";
 import { type Gpu, openGpu } from "../../src/gpu/device";
 import { loadModel } from "../../src/load/load-model";
 import { Transformer } from "../../src/model/transformer";
+import { diskStore } from "../../src/node/calibration-files";
 import { fetchModel } from "../../src/node/fetch-model";
 import { fileSource } from "../../src/node/file-source";
 import { readBundled } from "../../src/node/load-in-node";
@@ -37,7 +38,7 @@ export async function openBenchModel(name: string, say: (line: string) => void, 
     const sha256 = findModel(name)?.sha256;
     const model = await loadModel(gpu, source, { verify: true, ...(sha256 === undefined ? {} : { sha256 }) });
     const transformer = new Transformer(gpu, model.config, model.weights, Math.max(least, Math.min(CONTEXT, model.config.context)));
-    const calibration = await findCalibration(sha256 ?? "", readBundled);
+    const calibration = await findCalibration(sha256 ?? "", readBundled, diskStore);
     if (calibration) transformer.codec = { calibration, bases: createBases(gpu, calibration) };
     await warmUp(transformer);
     return {

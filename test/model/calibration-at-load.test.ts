@@ -11,6 +11,7 @@ import { blobSource } from "../../src/load/byte-source";
 import { createHost } from "../../workers/engine-host";
 import { loadOver } from "../../workers/remote-engine";
 import { failureOf, loadTiny, TINY, tapGpu } from "./tiny-engine";
+import { isCalibrated, unknownModel, withText } from "./unknown-model";
 
 const CALIBRATION = "models/calibrations/tiny.calibration";
 const own = new Uint8Array(readFileSync(CALIBRATION));
@@ -20,8 +21,7 @@ const others = withText(own, '"model":"7ee4a559', '"model":"00000000');
 const older = own.slice();
 older[8] = 0; // the version
 
-/** The tiny model under another name in its header, and so another hash: nothing is bundled for it. */
-const unknownModel = new File([withText(new Uint8Array(readFileSync(TINY)), "general.name", "general.nome")], "unknown.gguf");
+const unknownFile = new File([unknownModel], "unknown.gguf");
 
 const broken = [
   ["another model's", others, "HASH_MISMATCH"],
@@ -31,15 +31,6 @@ const broken = [
 ] as const;
 
 afterEach(() => void vi.unstubAllGlobals());
-
-/** True if the engine has a calibration: a format is offered that needs one. */
-async function isCalibrated(engine: ToolEngine): Promise<boolean> {
-  const policy = { precision: { kind: "uniform", format: "k2v2-klt" } } as const;
-  const error = await engine.checkCaches([{ policy }], 64).catch((cause: unknown) => cause);
-  if (error === undefined) return true;
-  expect(error).toMatchObject({ code: "BAD_OPTION", message: expect.stringContaining("needs a calibration") });
-  return false;
-}
 
 /** What becomes of a load: whether the engine was calibrated, and in which phases it came to be. */
 async function outcomeOf(loading: (request: Partial<LoadRequest>) => Promise<ToolEngine>) {
@@ -115,7 +106,7 @@ describe("a model of which nothing is known, on hardware", () => {
   const onHardware =
     (environment: Partial<Environment> = {}) =>
     async (request: Partial<LoadRequest>) =>
-      load({ ...request, file: unknownModel }, { gpu: (await tapGpu({}, { description: "hardware" })).gpu, ...environment });
+      load({ ...request, file: unknownFile }, { gpu: (await tapGpu({}, { description: "hardware" })).gpu, ...environment });
 
   test("is measured at its first load in a page, and not again", async () => {
     const cache = stubPageCache();
@@ -149,13 +140,4 @@ function stubPageCache(): Map<string, Uint8Array> {
   };
   vi.stubGlobal("caches", { open: async () => cache });
   return kept;
-}
-
-/** A copy of a file with a text in it replaced by another of the same length. */
-function withText(bytes: Uint8Array<ArrayBuffer>, found: string, replacement: string): Uint8Array<ArrayBuffer> {
-  const at = Buffer.from(bytes.buffer).indexOf(found);
-  if (at < 0 || found.length !== replacement.length) throw new Error(`there is no ${found} to replace`);
-  const copy = bytes.slice();
-  copy.set(new TextEncoder().encode(replacement), at);
-  return copy;
 }
