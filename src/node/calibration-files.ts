@@ -8,6 +8,7 @@ import { bundledCalibration, type CalibrationStore } from "../calibrate/find";
 import { EngineError } from "../errors";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const FOLDER = join(ROOT, "models", "cache");
 
 /** Where a load looks for the calibration of the model with this SHA-256: the bundled file if there is one, else the kept one. */
 export function calibrationPath(sha256: string): string {
@@ -16,23 +17,17 @@ export function calibrationPath(sha256: string): string {
 }
 
 /** Calibrations kept on disk. */
-export const diskStore: CalibrationStore = {
-  get: (sha256) => readCalibration(keptPath(sha256)),
-  put: (sha256, bytes) => writeCalibration(keptPath(sha256), bytes),
-  delete: (sha256) => onDisk(keptPath(sha256), "removed", (path) => rm(path, { force: true })),
-};
+export function diskStore(folder = FOLDER): CalibrationStore {
+  return {
+    get: (sha256) => readCalibration(keptPath(sha256, folder)),
+    put: (sha256, bytes) => writeCalibration(keptPath(sha256, folder), bytes),
+    delete: (sha256) => onDisk(keptPath(sha256, folder), "removed", (path) => rm(path, { force: true })),
+  };
+}
 
-/** A file's bytes, undefined if there is none. Throws STORAGE. */
-export async function readCalibration(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  return onDisk(path, "read", () =>
-    readFile(path).then(
-      (bytes) => new Uint8Array(bytes),
-      (cause: NodeJS.ErrnoException) => {
-        if (cause.code === "ENOENT") return undefined;
-        throw cause;
-      },
-    ),
-  );
+/** The bytes of a file that the command line names. Throws STORAGE, also where there is none. */
+export async function namedCalibration(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await onDisk(path, "read", (name) => readFile(name)));
 }
 
 /** Puts a whole file in place, so that a load beside it never reads half of one. Throws STORAGE. */
@@ -50,8 +45,16 @@ export async function writeCalibration(path: string, bytes: Uint8Array): Promise
   });
 }
 
-function keptPath(sha256: string): string {
-  return join(ROOT, "models", "cache", `${sha256}.calibration`);
+/** A file's bytes, undefined if there is none. Throws STORAGE. */
+async function readCalibration(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  return namedCalibration(path).catch((error: EngineError) => {
+    if (error.details.found === "ENOENT") return undefined;
+    throw error;
+  });
+}
+
+function keptPath(sha256: string, folder = FOLDER): string {
+  return join(folder, `${sha256}.calibration`);
 }
 
 async function onDisk<Value>(path: string, done: string, act: (path: string) => Promise<Value>): Promise<Value> {

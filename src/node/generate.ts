@@ -4,6 +4,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import type { Engine, GenerateResult, LoadRequest, Prompt, ScoreResult } from "../engine-types";
 import { EngineError, isEngineError } from "../errors";
+import { namedCalibration } from "./calibration-files";
 import { type CommandOptions, type PromptSource, parseOptions, USAGE } from "./options";
 import { progressPrinter } from "./progress";
 import { cacheMapJson, errorJson, summary, toJson } from "./report";
@@ -36,14 +37,15 @@ export async function main(argv: readonly string[], host: CommandHost = nodeHost
 
 async function runCommand(options: CommandOptions, host: CommandHost): Promise<void> {
   const prompt = await readPrompt(options.prompt, options.chat); // before the model: a wrong path should not cost a download
+  const calibration = options.calibrationPath === undefined ? undefined : await namedCalibration(options.calibrationPath);
   const onProgress = progressPrinter(host.stderr, host.terminal);
   const { signal } = host;
   const { context, without } = options;
-  const engine = await host.load({ ...options.source, signal, onProgress, without, ...(context !== undefined && { context }) });
+  const request = { ...options.source, signal, onProgress, without, ...(calibration && { calibration }), ...(context !== undefined && { context }) };
+  const engine = await host.load(request);
   try {
-    const request = { ...options.cache, prompt, signal, onProgress, cacheMap: options.cacheMapPath !== undefined };
-    const result =
-      options.scoreFrom === undefined ? await generate(engine, request, options, host) : await score(engine, { ...request, from: options.scoreFrom });
+    const asked = { ...options.cache, prompt, signal, onProgress, cacheMap: options.cacheMapPath !== undefined };
+    const result = options.scoreFrom === undefined ? await generate(engine, asked, options, host) : await score(engine, { ...asked, from: options.scoreFrom });
     if (options.cacheMapPath !== undefined) await writeCacheMap(options.cacheMapPath, result);
     if (options.json) host.stdout(`${JSON.stringify(toJson(engine.info, result))}\n`);
     host.stderr(`${summary(result)}\n`);

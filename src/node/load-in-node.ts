@@ -20,7 +20,7 @@ export async function loadInNode(request: LoadRequest): Promise<ToolEngine> {
     if ("url" in source) return urlSource(source.url, signal && { signal });
     return fileSource(await fetchModel(source.model, { say, ...(signal && { signal }), ...(onProgress && { onProgress }) }));
   }
-  return load(request, { gpu: await nodeGpu(), open, read: readBundled, store: diskStore });
+  return load(request, { gpu: await nodeGpu(), open, read: readBundled, store: diskStore() });
 }
 
 /** A file of models/, from disk. */

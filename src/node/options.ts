@@ -23,6 +23,8 @@ export interface CommandOptions {
   /** First forced token, or undefined to generate. */
   readonly scoreFrom: number | undefined;
   readonly cacheMapPath: string | undefined;
+  /** A calibration of the caller's own. */
+  readonly calibrationPath: string | undefined;
   readonly context: number | undefined;
   readonly without: readonly ("shader-f16" | "subgroups")[];
   readonly json: boolean;
@@ -46,6 +48,7 @@ export const USAGE = `Usage: npm run -s generate -- --model tiny|smollm2-135m|PA
   --temperature T        0 = greedy (default); --top-k N, --top-p P, --min-p P, --repetition-penalty R, --seed N
   --score FROM           force the tokens from FROM on and compare with the full cache, instead of generating
   --cache-map FILE       write every kept position with its format, by layer and kv head
+  --calibration FILE     what npm run calibrate made of this model with --out; default the bundled or the kept one
   --context N            positions to prepare for
   --without FEATURE      do not use shader-f16 or subgroups, may be repeated
   --json                 one JSON object on stdout; progress always goes to stderr
@@ -70,6 +73,7 @@ const OPTIONS = {
   seed: { type: "string" },
   score: { type: "string" },
   "cache-map": { type: "string" },
+  calibration: { type: "string" },
   context: { type: "string" },
   without: { type: "string", multiple: true },
   json: { type: "boolean" },
@@ -105,6 +109,7 @@ export function parseOptions(argv: readonly string[]): CommandOptions | "help" {
     stop: values.stop ?? [],
     scoreFrom: integer("--score", values.score, 1),
     cacheMapPath: values["cache-map"],
+    calibrationPath: values.calibration,
     context: integer("--context", values.context, 1),
     without: (values.without ?? []).map((name) => FEATURES.find((known) => known === name) ?? bad("--without", name, FEATURES.join(" or "))),
     json: values.json ?? false,

@@ -38,7 +38,7 @@ export async function openBenchModel(name: string, say: (line: string) => void, 
     const sha256 = findModel(name)?.sha256;
     const model = await loadModel(gpu, source, { verify: true, ...(sha256 === undefined ? {} : { sha256 }) });
     const transformer = new Transformer(gpu, model.config, model.weights, Math.max(least, Math.min(CONTEXT, model.config.context)));
-    const calibration = await findCalibration(sha256 ?? "", readBundled, diskStore);
+    const calibration = await findCalibration(sha256 ?? "", readBundled, diskStore());
     if (calibration) transformer.codec = { calibration, bases: createBases(gpu, calibration) };
     await warmUp(transformer);
     return {

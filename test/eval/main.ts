@@ -1,10 +1,12 @@
 // main: `npm run eval`. Compares policies at equal bytes on tasks made of real text. A table or one JSON object on stdout, progress on stderr.
 // Leaves to others: words to options (options.ts), tasks (samples.ts), running (run.ts), figures (rows.ts), the picture (plot.ts).
 
+import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { LoadRequest } from "../../src/engine-types";
 import { EngineError, isEngineError } from "../../src/errors";
+import { namedCalibration } from "../../src/node/calibration-files";
 import { progressPrinter } from "../../src/node/progress";
 import { errorJson } from "../../src/node/report";
 import { CellFile, codeHash } from "./cells";
@@ -39,9 +41,13 @@ export async function main(argv: readonly string[], host: EvalHost = nodeHost())
 async function evaluate(options: EvalOptions, host: EvalHost): Promise<void> {
   const { signal } = host;
   const context = options.length + FORCED + 1;
-  const engine = await host.load({ ...options.source, context, signal, onProgress: progressPrinter(host.stderr, host.terminal) });
+  const calibration = options.calibrationPath === undefined ? undefined : await namedCalibration(options.calibrationPath);
+  const onProgress = progressPrinter(host.stderr, host.terminal);
+  const engine = await host.load({ ...options.source, context, signal, onProgress, ...(calibration && { calibration }) });
   try {
-    const rows = await run(engine, options, host);
+    // Kept cells are those of the code and whatever calibration it found; another one makes others.
+    const code = calibration ? `${host.code} ${createHash("sha256").update(calibration).digest("hex")}` : host.code;
+    const rows = await run(engine, options, { ...host, code });
     if (options.plot !== undefined) await writePlot(options.plot, rows, `${engine.info.model.name}, ${options.task}, ${options.length} tokens`);
     host.stdout(options.json ? `${JSON.stringify({ rows })}\n` : describe(rows));
   } finally {

@@ -28,6 +28,8 @@ export interface EvalOptions {
   /** Of every kind. */
   readonly samples: number;
   readonly seed: number;
+  /** A calibration of the caller's own. */
+  readonly calibrationPath: string | undefined;
   readonly json: boolean;
   readonly plot: string | undefined;
   /** Measures again what is kept already. */
@@ -54,6 +56,7 @@ export const USAGE = `Usage: npm run -s eval -- --model tiny|smollm2-135m|PATH.g
   --budget B,B        ratios of the 16-bit cache (0.25), bytes (2MiB, 1500000)
   --hidden            the prompt is compressed without the question (default); --visible: with it
   --samples K         of each kind (default 2 for forced, 10 otherwise); --seed S chooses others (default 1)
+  --calibration FILE  what npm run calibrate made of this model with --out; default the bundled or the kept one
   --json              one JSON object on stdout instead of a table
   --plot F.svg        draws KL over bytes
   --fresh             measures again what is kept in test-results/eval.jsonl from earlier runs of the same code
@@ -71,6 +74,7 @@ const OPTIONS = {
   visible: { type: "boolean" },
   samples: { type: "string" },
   seed: { type: "string" },
+  calibration: { type: "string" },
   json: { type: "boolean" },
   plot: { type: "string" },
   fresh: { type: "boolean" },
@@ -94,6 +98,7 @@ export function parseOptions(argv: readonly string[]): EvalOptions | "help" {
     hidden: !words.visible,
     samples: whole("--samples", words.samples, task === "forced" ? 2 : 10, 1, 10_000),
     seed: whole("--seed", words.seed, 1, 0, 2 ** 32 - 1),
+    calibrationPath: words.calibration,
     json: words.json ?? false,
     plot: words.plot,
     fresh: words.fresh ?? false,

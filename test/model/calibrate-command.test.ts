@@ -46,6 +46,11 @@ test("what it measures of a file is there at the next load of that file, under a
   const elsewhere = await run("src/node/calibrate.ts", "--model", path, "--quick", "--out", out);
   expect(elsewhere).toMatchObject({ code: 0, stdout: `${out}\n` });
   expect(existsSync(kept)).toBe(false);
+  const policy = '{"precision":{"kind":"uniform","format":"k2v2-klt"}}'; // needs a calibration
+  const generate = (...more: string[]) => run("src/node/generate.ts", "--model", path, "--prompt", "Once", "--max-tokens", "2", "--policy", policy, ...more);
+  expect((await generate()).stderr).toContain("BAD_OPTION: Format k2v2-klt needs a calibration");
+  expect((await generate("--calibration", out)).code).toBe(0);
+  expect((await generate("--calibration", "models/calibrations/tiny.calibration")).stderr).toMatch(/^HASH_MISMATCH: .*npm run calibrate/m);
   const { code, stdout, stderr } = await run("src/node/calibrate.ts", "--model", path, "--quick");
   expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: `${kept}\n` });
   expect(await isCalibratedInNode()).toBe(true);

@@ -33,6 +33,7 @@ test("a bare prompt leaves every default to the engine", () => {
     stop: [],
     scoreFrom: undefined,
     cacheMapPath: undefined,
+    calibrationPath: undefined,
     context: undefined,
     without: [],
     json: false,
@@ -59,7 +60,7 @@ test("every option reaches its field", () => {
       "b",
     ],
     ...["--temperature", "0.7", "--top-k", "40", "--top-p", "0.9", "--min-p", "0.05", "--repetition-penalty", "1.1", "--seed", "7"],
-    ...["--score", "1024", "--cache-map", "map.json", "--context", "2048", "--without", "subgroups", "--json"],
+    ...["--score", "1024", "--cache-map", "map.json", "--calibration", "my.calibration", "--context", "2048", "--without", "subgroups", "--json"],
   );
   expect(options).toEqual({
     source: { model: "smollm2-135m" },
@@ -71,6 +72,7 @@ test("every option reaches its field", () => {
     stop: ["a", "b"],
     scoreFrom: 1024,
     cacheMapPath: "map.json",
+    calibrationPath: "my.calibration",
     context: 2048,
     without: ["subgroups"],
     json: true,

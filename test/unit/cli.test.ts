@@ -125,6 +125,17 @@ test("--json prints exactly one object of the promised shape", async () => {
   expect(host.generated[0]).toMatchObject({ policy: "full", seed: 3 });
 });
 
+test("--calibration hands its file to the load; one that is not there is told before", async () => {
+  const path = join(folder, "my.calibration");
+  expect(await main(["--prompt", "Hello", "--calibration", path], host)).toBe(1);
+  expect(host.err).toMatch(/^STORAGE: .*my\.calibration could not be read \(ENOENT\)/);
+  expect(host.loads).toEqual([]);
+  await writeFile(path, Uint8Array.of(1, 2, 3));
+  expect(await main(["--prompt", "Hello", "--calibration", path], host)).toBe(0);
+  expect(await main(["--prompt", "Hello"], host)).toBe(0);
+  expect(host.loads.map(({ calibration }) => calibration)).toEqual([Uint8Array.of(1, 2, 3), undefined]);
+});
+
 test("--score sends the first forced token and prints one entry per token", async () => {
   expect(await main(["--prompt", "Hello", "--score", "2", "--budget", "64KiB", "--policy", "rate-distortion", "--json"], host)).toBe(0);
   expect(host.generated).toEqual([]);

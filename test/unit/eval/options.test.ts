@@ -31,6 +31,7 @@ test("defaults: the tiny model, 1,024 tokens, the question hidden, both kinds of
     hidden: true,
     samples: 2,
     seed: 1,
+    calibrationPath: undefined,
     json: false,
     plot: undefined,
     fresh: false,

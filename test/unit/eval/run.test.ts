@@ -135,6 +135,24 @@ test("no two policies share a figure, though automatic has the full cache's form
   ]);
 });
 
+test("a calibration of the caller's own reaches the load, and its figures are kept apart", async () => {
+  const given: unknown[] = [];
+  const load: EvalHost["load"] = async ({ calibration }) => {
+    given.push(calibration);
+    return engine;
+  };
+  await run(TWO, { load });
+  for (const byte of [1, 2]) {
+    writeFileSync(join(folder, `${byte}.calibration`), Uint8Array.of(byte));
+    const before = engine.calls.length;
+    for (let turn = 0; turn < 2; turn++) await run(`${TWO} --calibration ${join(folder, `${byte}.calibration`)}`, { load });
+    expect(engine.calls.length - before, "measured once").toBe(2);
+  }
+  expect(given).toEqual([undefined, Uint8Array.of(1), Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(2)]);
+  expect(await run(`${TWO} --calibration ${join(folder, "none")}`, { load })).toBe(1);
+  expect(err).toContain("STORAGE: ");
+});
+
 test("only what is missing is run: the full cache beside itself at worst", () => {
   const work = (policy: string) => ({ candidate: policy === "full" ? FULL : { policy, budget: null, options: {} } });
   const names = (items: ReturnType<typeof work>[], together: number): string[][] =>
