@@ -120,7 +120,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     read: resolveReading(spec.read, formats, sinks + ring + 1, spec),
     ring,
     sinks,
-    ringBits: resolveRingBits(spec, mode),
+    ringBits: resolveRingBits(spec, mode, calibration),
     pinned: resolvePinned(spec, formats),
     markers,
     guests,
@@ -240,8 +240,10 @@ function resolveGuestBits({ guestBits = 8 }: PolicySpec): GuestBits {
 }
 
 /** Rate-distortion rounds before it drops: 16 bits for the newest tokens would be taken from others that need them more. */
-function resolveRingBits({ ringBits }: PolicySpec, mode: Policy["mode"]): RingBits {
-  const bits = ringBits ?? (mode === "rate-distortion" ? 8 : 16);
+/** 8 where that is the rule and the model's keys bear it. */
+function resolveRingBits({ ringBits }: PolicySpec, mode: Policy["mode"], calibration: Calibration | undefined): RingBits {
+  const [usual] = mode === "rate-distortion" ? aboveFloor(["k8v8"], calibration) : [];
+  const bits = ringBits ?? (usual === "k8v8" ? 8 : 16);
   if (![16, 8].includes(bits)) throw bad("ringBits", bits, "16, 8");
   return bits;
 }

@@ -84,6 +84,12 @@ describe("a model's key floor", () => {
     expect(names({ ...tiers, formats: ["k2v2", "k8v8"] }, "k8v4")).toEqual(["k2v2", "k8v8"]);
     expect(resolvePolicy("uniform-4", { keyFloor: "k8v4" } as Calibration).formats.map(({ name }) => name)).toEqual(["k4v4"]);
   });
+
+  test("of 16 bits keeps the ring in 16, unless told", () => {
+    const bits = (keyFloor: FormatName, spec: Partial<PolicySpec> = {}): number =>
+      resolvePolicy({ precision: ratio, ...spec }, { keyFloor } as Calibration).ringBits;
+    expect([bits("k8v4"), bits("k16v16"), bits("k16v16", { ringBits: 8 })]).toEqual([8, 16, 8]);
+  });
 });
 
 test("markers are means unless told, and there are none by default", () => {
