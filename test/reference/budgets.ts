@@ -112,20 +112,6 @@ export function globalBlocks(heads: readonly BlockHead[], size: number, blocks: 
   return evicted.map((slots) => slots.sort((a, b) => a - b));
 }
 
-/**
- * The greatest scores of all layers and heads together, (L)(G) kept slots: KVzip's and Layer-DefensiveKV's budgets.
- * @param scores by layer (G, T)   @param keep slots of the whole model   @param least slots every head keeps whatever happens
- */
-export function globalKeep(scores: readonly Numbers[], heads: number, keep: number, least = 0): number[][][] {
-  const T = scores[0]!.length / heads;
-  const rows = scores.length * heads;
-  const lifted = Float64Array.from(scores.flatMap((layer) => Array.from(layer)));
-  for (const n of range(0, rows).flatMap((row) => best(lifted, range(row * T, T)).slice(0, least))) lifted[n] = Number.POSITIVE_INFINITY;
-  const kept = best(lifted, range(0, lifted.length)).slice(0, keep);
-  const keptOf = (row: number): number[] => kept.filter((n) => Math.floor(n / T) === row).map((n) => n - row * T);
-  return scores.map((_, l) => Array.from({ length: heads }, (_, g) => keptOf(l * heads + g).sort((x, y) => x - y)));
-}
-
 export interface CakeLayer {
   /** (H, W, N): attention of the window's queries on the N slots before the window. */
   readonly attention: Numbers;

@@ -10,7 +10,6 @@ import {
   cakeScore,
   dynamicBudget,
   globalBlocks,
-  globalKeep,
   proportional,
   pyramidBudget,
   tableBudget,
@@ -121,21 +120,6 @@ describe("global", () => {
         });
       }),
     );
-  });
-
-  test("one threshold over all layers and heads, with a least number per head", () => {
-    const layers = [
-      [9, 8, 1, 2],
-      [7, 6, 5, 4],
-    ]; // 2 layers, 2 heads, 2 slots
-    expect(globalKeep(layers, 2, 3)).toEqual([
-      [[0, 1], []],
-      [[0], []],
-    ]);
-    expect(globalKeep(layers, 2, 5, 1)).toEqual([
-      [[0, 1], [1]],
-      [[0], [0]],
-    ]);
   });
 });
 
