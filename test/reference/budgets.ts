@@ -212,16 +212,25 @@ export function dynamicBudget(scores: readonly Numbers[], heads: number, { base,
   }
 }
 
-/**
- * A fixed table of one layer, (G) slots: the part that each head keeps of `tokens`, scaled to the layer's total by largest remainder, at least `least` each (kvpress's
- * LUKV; HeadKV). @param parts kept parts of the heads, 0..1
- */
-export function tableBudget(parts: readonly number[], tokens: number, total: number, least = 1): number[] {
+export interface TableOptions {
+  /** Pages of all layers. */
+  readonly total: number;
+  /** What a layer's ring would take if it were pages. */
+  readonly ring: number;
+  /** Pages that a layer has at least. */
+  readonly least: number;
+}
+
+/** A fixed table's pages by layer, (L): each layer's part of all pages and rings, its own ring taken off; what that is beyond the least, scaled to what there is. */
+export function tableBudget(parts: readonly number[], { total, ring, least }: TableOptions): number[] {
+  const sum = parts.reduce((all, part) => all + part, 0);
+  const above = parts.map((part) => Math.max(0, (part / sum) * (total + parts.length * ring) - ring - least));
+  const wanted = above.reduce((all, pages) => all + pages, 0);
   const spare = total - least * parts.length;
-  const wanted = parts.map((part) => Math.max(0, part * tokens - least));
-  const sum = wanted.reduce((all, part) => all + part, 0);
-  const exact = wanted.map((part) => (sum > 0 ? (part / sum) * spare : spare / parts.length));
-  return wholeParts(exact, spare).map((part) => part + least);
+  return wholeParts(
+    above.map((pages) => (pages / wanted) * spare),
+    spare,
+  ).map((pages) => pages + least);
 }
 
 /** Whole numbers near `exact` that sum to `total`: floors, then one more for the largest remainders (ties to the lower index). */

@@ -195,21 +195,9 @@ describe("DynamicKV", () => {
   });
 });
 
-describe("table", () => {
-  test("largest remainders, at least one each", () => {
-    expect(tableBudget([0.5, 0.25, 0.25], 8, 8)).toEqual([4, 2, 2]);
-    expect(tableBudget([1, 0, 0], 10, 10)).toEqual([8, 1, 1]);
-    expect(tableBudget([0, 0], 10, 7)).toEqual([4, 3]);
-    expect(wholeParts([1.5, 1.5, 1], 4)).toEqual([2, 1, 1]);
-  });
-
-  test("adds up to the total", () => {
-    fc.assert(
-      fc.property(fc.array(score, { minLength: 1, maxLength: 8 }), fc.integer({ min: 0, max: 90 }), (parts, extra) => {
-        const slots = tableBudget(parts, 40, parts.length + extra);
-        expect(sum(slots)).toBe(parts.length + extra);
-        expect(Math.min(...slots)).toBeGreaterThanOrEqual(1);
-      }),
-    );
-  });
+test("a table: by hand, whole pages, by largest remainder", () => {
+  // Ten pages and two rings of one: parts of 9 and 3, less a ring; beyond the least of 2 there are 6 and 0, and 6 pages to give.
+  expect(tableBudget([3, 1], { total: 10, ring: 1, least: 2 })).toEqual([8, 2]);
+  expect(tableBudget([2, 1, 1], { total: 9, ring: 0, least: 1 })).toEqual([5, 2, 2]); // 3.5, 1.25 and 1.25 of 6 pages
+  expect(wholeParts([1.5, 1.5, 1], 4)).toEqual([2, 1, 1]);
 });

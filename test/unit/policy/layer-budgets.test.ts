@@ -2,11 +2,13 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { formatByName } from "../../../src/cache/formats";
+import { choosePageLayout, pagesPerLayer } from "../../../src/cache/page-layout";
 import type { BudgetSpec } from "../../../src/engine-types";
 import type { ModelConfig } from "../../../src/model/model-config";
 import { pyramidSlots, resolveBudget, sharesOf } from "../../../src/policy/budgets";
 import { resolvePolicy } from "../../../src/policy/policy";
-import { pyramidBudget, pyramidKvpress } from "../../reference/budgets";
+import { pyramidBudget, pyramidKvpress, tableBudget } from "../../reference/budgets";
 
 const config = { layers: 4 } as Partial<ModelConfig> as ModelConfig;
 const given = { ratio: 0.25, tokens: 1024, window: 20 };
@@ -58,6 +60,31 @@ describe("pyramid", () => {
 test("a table's parts may have any sum", () => {
   expect(shares({ kind: "table", table: [3, 0, 2, 5] })).toEqual([0.3, 0, 0.2, 0.5]);
   expect(shares({ kind: "uniform" })).toEqual([0.25, 0.25, 0.25, 0.25]);
+});
+
+test("a table in pages, the layers' rings counted, against the reference", () => {
+  const cases = fc.record({
+    table: fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 2, maxLength: 12 }).filter((table) => table.some((part) => part > 0)),
+    kvHeads: fc.integer({ min: 1, max: 4 }),
+    ringSlots: fc.integer({ min: 2, max: 40 }),
+    pages: fc.integer({ min: 6, max: 60 }), // a layer, about
+  });
+  const layout = choosePageLayout([formatByName("k4v4")], 64, 50_000);
+  let apart = 0;
+  fc.assert(
+    fc.property(cases, ({ table, kvHeads, ringSlots, pages: about }) => {
+      const shape = { layers: table.length, kvHeads, headSize: 64 };
+      const ring = ringSlots * kvHeads * 64 * 4;
+      const parts = sharesOf(resolveBudget({ kind: "table", table }, "tiers"), { layers: table.length } as ModelConfig, given);
+      const fixed = { numFormats: 1, ringSlots, ringBits: 16 as const, statisticsBytes: 0 };
+      const bytes = table.length * (about * layout.pageBytes + ring + 4096);
+      const pages = pagesPerLayer(shape, layout, fixed, { bytes, shares: parts });
+      const total = pages.reduce((a, b) => a + b, 0);
+      expect(pages).toEqual(tableBudget(table, { total, ring: ring / layout.pageBytes, least: kvHeads }));
+      if (Math.max(...pages) > 2 * Math.min(...pages)) apart++;
+    }),
+  );
+  expect(apart).toBeGreaterThan(0);
 });
 
 test("heads compete unless told not to", () => {
