@@ -8,6 +8,7 @@ import { isEngineError } from "../../src/errors";
 import type { Gpu } from "../../src/gpu/device";
 import { chooseFormats, costOf, pagesOf, type Rule, recentMass, type Slot } from "../reference/choose-formats";
 import { type CacheWords, meansOf, slotsInPages } from "../reference/page-table";
+import { diffKvTiers } from "../reference/precision";
 import { randomCalibration } from "../reference/random-bases";
 import { CacheBench } from "./cache-bench";
 import { checkPages } from "./cache-checks";
@@ -128,6 +129,28 @@ test("what fits in the richest format gets it, although at the first price looke
   await bench.prompt(4 + count + 8, (position) => ({ importance: position % 2 === 0 ? 2 : 8 })); // that price is 1
   const words = await bench.words();
   for (let layer = 0; layer < 2; layer++) expect(choiceOf(words, layer, 0, count, 4)).toEqual(Array(count).fill(1));
+  bench.dispose();
+});
+
+test("DiffKV's tiers, where the budget is the pages that its thresholds fill", async () => {
+  const bench = new CacheBench(gpu, shape, "diffkv", { tokens: 280, budgetBytes: 60_000 });
+  const { buffers, plan } = bench.cache;
+  const [low = 0, high = 0] = plan.layout.slotsPerPage;
+  // Two pages of each head in the lower format and three in the better one, all full: whoever moved up would take one more.
+  for (let layer = 0; layer < 2; layer++) gpu.write(buffers.tables, 4 * layer * plan.tableStride, new Uint32Array([5 * shape.G]));
+  const count = 188;
+  const attention = Array.from({ length: count }, (_, index) => {
+    const rank = (index * 23) % count; // 23 is prime to it
+    const relative = rank < 2 * low ? 0.025 + 0.875 * (rank / (2 * low)) : rank < 2 * low + 3 * high ? 1.1 + (rank - 2 * low) / 10 : 0.015 * (rank / count);
+    return Math.fround(relative / count);
+  });
+  await bench.prompt(4 + count + 8, (position) => ({ importance: attention[position - 4] ?? 1 }));
+  const words = await bench.words();
+  const tiers = ["pruned", "low", "high"];
+  const wanted = diffKvTiers(attention, { high: 1, low: 0.02, recent: 0 });
+  expect(tiers.map((tier) => wanted.filter((got) => got === tier).length)).toEqual([count - 2 * low - 3 * high, 2 * low, 3 * high]);
+  for (let layer = 0; layer < 2; layer++)
+    for (let head = 0; head < shape.G; head++) expect(choiceOf(words, layer, head, count, 4).map((format) => tiers[format + 1])).toEqual(wanted);
   bench.dispose();
 });
 
