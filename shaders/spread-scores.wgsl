@@ -1,5 +1,5 @@
 // spread-scores: per kv head and slot, the mean over the group's heads of what a window's queries pay on average and GAMMA times its variance over them
-// (CAKE's score before it is pooled). Lane = slot.
+// (CAKE's score before it is pooled), over the most that this can be: 1 like attention, so that what is kept before all others is. Lane = slot.
 override H: u32;
 override G: u32;
 override GAMMA: f32;
@@ -18,5 +18,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let mean = sums.x / queries;
     score += mean + GAMMA * max(sums.y / queries - mean * mean, 0.0);
   }
-  received[id.y * params.tokens + id.x] = score / f32(H / G);
+  received[id.y * params.tokens + id.x] = score / (f32(H / G) * (1.0 + GAMMA / 4.0));
 }

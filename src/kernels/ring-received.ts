@@ -17,6 +17,8 @@ export interface RingReceivedArgs {
   readonly shared?: boolean;
   /** What all queries so far paid, over their number. */
   readonly summed?: boolean;
+  /** Times so much, where the prompt's scores are; default 1. */
+  readonly part?: number;
   /** Divide by (1 + positions before the next token)^-1/2. */
   readonly distance?: boolean;
   /** Multiply by |v|, or by one f32 a row; epsilon is added before. */
@@ -38,6 +40,7 @@ export function ringReceived(gpu: Gpu, { kvHeads, headSize }: Pick<ScoringDims, 
       D: headSize,
       SHARED: args.shared ? 1 : 0,
       SUMMED: args.summed ? 1 : 0,
+      PART: args.part ?? 1,
       DISTANCE: args.distance ? 1 : 0,
       WEIGHED: norms === undefined ? 0 : norms === "values" ? 1 : 2,
       EPSILON: args.epsilon ?? 0,

@@ -15,7 +15,12 @@ export interface SpreadScoresArgs {
   readonly gamma: number;
 }
 
-/** Mean of what a window pays, plus gamma times its variance over the window, on average over the group's heads (CAKE, Qin et al. 2025). */
+/** What a score is multiplied by to be 1 at most: all of a query's attention, and the largest variance of numbers between 0 and 1. */
+export function spreadPart(gamma: number): number {
+  return 1 / (1 + gamma / 4);
+}
+
+/** Mean of what a window pays, plus gamma times its variance over the window, on average over the group's heads (CAKE, Qin et al. 2025), times spreadPart(gamma). */
 export function spreadScores(gpu: Gpu, { heads, kvHeads }: Pick<ScoringDims, "heads" | "kvHeads">, args: SpreadScoresArgs): Op {
   const kernel = gpu.kernels.get({
     name: "spread-scores",

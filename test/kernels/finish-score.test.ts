@@ -8,6 +8,7 @@ import type { ScoreOptions } from "../../src/policy/scorers/scorer";
 import { type Dims, keepSet, weighByValueNorm } from "../reference/expected-attention";
 import { goldenDims, goldenInputs, goldenKeep, goldenOutputs, goldenRope } from "../reference/kvpress-golden";
 import { attentionHistory, blockMaximum, overDistance } from "../reference/scorers/attention-history";
+import { cake } from "../reference/scorers/cake";
 import { h2o, h2oExposed } from "../reference/scorers/h2o";
 import { defensive, snapkv, tova } from "../reference/scorers/window";
 import { rotateRows, type ScoringCase, scoringCase } from "../reference/scoring-case";
@@ -73,6 +74,14 @@ describe.each(shapes)("%o", (dims, pairing, chunk) => {
   ] as const)("SnapKV, window %d, pool %d, %s", (window, kernel, pool) => {
     const options = { queries: last(window), window: Math.min(window, T), keys, pool, kernel, keepWindow: true };
     return check({ kind: "snapkv", window, pool: kernel, poolKind: pool }, snapkv(options, dims), window);
+  });
+
+  test.each([
+    [32, 5, "mean", 200],
+    [7, 3, "max", 20],
+  ] as const)("CAKE, window %d, pool %d, %s, gamma %d", (window, kernel, pool, gamma) => {
+    const options = { queries: last(window), window: Math.min(window, T), keys, pool, kernel };
+    return check({ kind: "cake", window, pool: kernel, poolKind: pool, gamma }, cake(options, gamma, dims), window);
   });
 
   test("TOVA", () => check({ kind: "tova" }, tova(last(1), keys, dims), 1));

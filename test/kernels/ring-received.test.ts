@@ -21,7 +21,12 @@ const { values } = scoringCase({ T: slots, H: G, G, D, sinks: 0 }, "half");
 const means = Float64Array.from({ length: G * slots }, (_, n) => Math.fround(Math.abs(Math.sin(n * n))));
 const plane = Float64Array.from({ length: G * slots }, (_, n) => Math.fround(2 + Math.cos(n)));
 
-const forms: Pick<RingReceivedArgs, "shared" | "summed" | "distance">[] = [{}, { shared: true }, { summed: true }, { shared: true, distance: true }];
+const forms: Pick<RingReceivedArgs, "shared" | "summed" | "part" | "distance">[] = [
+  {},
+  { shared: true, part: 0.25 },
+  { summed: true },
+  { shared: true, distance: true },
+];
 
 test.each(forms.flatMap((form) => ([undefined, "values", "plane"] as const).map((norms) => [form, norms] as const)))("%o, norms %s", async (form, norms) => {
   for (const [next, held] of [
@@ -51,6 +56,7 @@ test.each(forms.flatMap((form) => ([undefined, "values", "plane"] as const).map(
         const distance = next - position;
         let score = form.shared ? (means[row]! + means[slots + row]! + means[2 * slots + row]!) / 3 : means[g * slots + row]!;
         if (form.summed) score *= distance / next;
+        score *= form.part ?? 1;
         if (form.distance) score *= Math.sqrt(1 + distance);
         if (norms) score = (score + epsilon) * (norms === "plane" ? plane[g * slots + row]! : norm(values, (g * slots + row) * D, D));
         want[g * slots + row] = score;

@@ -25,6 +25,11 @@ test.each([63, 64, 65])("%d slots, three heads a group", async (T) => {
     const [g, t] = [Math.floor(n / T), n % T];
     return [0, 1, 2].reduce((sum, h) => sum + byHead[(3 * g + h) * T + t]! / 3, 0);
   });
-  expectClose(got, wanted, tolerances.spread);
+  const most = 1 + gamma / 4; // what no score can be above
+  expectClose(
+    got.map((score) => score * most),
+    wanted,
+    tolerances.spread,
+  );
   expect(Math.max(...got)).toBeGreaterThan(2 * Math.min(...got));
 });

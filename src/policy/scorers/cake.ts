@@ -1,9 +1,9 @@
 // cake: attention of the prompt's last `window` queries, its mean and `gamma` times its variance over them, on average over the group's heads, pooled over
-// neighbours; the window itself is kept. What is looked at by fits and starts counts too. Reads window, gamma, pool, poolKind, valueNorm, epsilon.
+// neighbours, over the most that this can be; the window itself is kept. What is looked at by fits and starts counts too. Reads window, gamma, pool, poolKind, valueNorm, epsilon.
 // Source: Qin et al. 2025, CAKE.
 
 import { finishScore } from "../../kernels/finish-score";
-import { spreadScores } from "../../kernels/spread-scores";
+import { spreadPart, spreadScores } from "../../kernels/spread-scores";
 import { receivedRing, valueNorms } from "./received";
 import type { Scorer } from "./scorer";
 
@@ -20,5 +20,5 @@ export const cake: Scorer = {
     view.add(spreadScores(gpu, dims, { params, spread, received, tokens, gamma }));
     view.add(finishScore(gpu, dims, { params, received, importance, pool, poolKind, kept: window, ...valueNorms(view, options) }));
   },
-  ring: (view, options) => receivedRing(view, options),
+  ring: (view, options) => receivedRing(view, options, { part: spreadPart(options.gamma) }),
 };

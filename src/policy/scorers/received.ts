@@ -15,7 +15,7 @@ export function valueNorms(view: PromptView, { valueNorm }: Pick<ScoreOptions, "
 export function receivedRing(
   view: RingView,
   { sinks, valueNorm, epsilon }: Pick<ScoreOptions, "sinks" | "valueNorm" | "epsilon">,
-  form: Pick<RingReceivedArgs, "shared" | "summed" | "distance" | "norms"> = {},
+  form: Pick<RingReceivedArgs, "shared" | "summed" | "part" | "distance" | "norms"> = {},
 ): Op {
   const { gpu, dims, step, slots, values, received, importance, storage } = view;
   if (!received) throw new EngineError("INTERNAL", "A method that scores its ring by attention received needs Scorer.ringAttention.");
