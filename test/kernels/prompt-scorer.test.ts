@@ -5,7 +5,7 @@ import { futureRotation } from "../../src/cache/future-rotation";
 import type { Gpu } from "../../src/gpu/device";
 import type { RopePairing } from "../../src/model/model-config";
 import type { Calibration } from "../../src/policy/calibration";
-import { ensemble, ensembleReplay } from "../reference/ensemble";
+import { ensemble, ensembleReplay, normalize } from "../reference/ensemble";
 import {
   type Dims,
   expectedAttention,
@@ -117,7 +117,7 @@ test.each<[string, Dims, number, RopePairing]>([
   ["63 tokens and a replay of 66, two groups", { T: 63 + 66, H: 6, G: 2, D: 64, sinks: 4 }, 63, "neighbour"],
   ["64 and 64, a window longer than a chunk", { T: 128, H: 4, G: 4, D: 8, sinks: 4 }, 64, "half"],
   ["257 tokens, more than one block of slots, no sinks", { T: 257 + 20, H: 3, G: 1, D: 16, sinks: 0 }, 257, "neighbour"],
-])("ensemble and replay: %s", async (_, whole, tokens, pairing) => {
+])("ensemble and replay, and KVzip: %s", async (_, whole, tokens, pairing) => {
   const given = scoringCase(whole, pairing);
   const dims: Dims = { ...whole, T: tokens };
   const { H, G, D, sinks } = dims;
@@ -132,8 +132,16 @@ test.each<[string, Dims, number, RopePairing]>([
   const expected = expectedAttention(expectedLogits(rotateMoments(queryMoments(queries, dims), rotation, pairing, dims), keys, dims), dims);
   const snapkv = maxPool(windowAttention(rotated.subarray((tokens - 32) * H * D), 32, keys, dims), 3, dims);
   const replay = { start: 0, end: tokens, queries: given.rotated.subarray(tokens * H * D), keys: keysOf(tokens, whole.T) };
-  const want = ensembleReplay(expected, snapkv, h2oExposed({ queries: rotated, keys }, dims), kvzip(keys, [replay], "context", dims), dims);
-  const scored = await scorePrompt(gpu, given, { kind: "ensemble-replay", futurePositions: attention.futurePositions, sinks }, { chunk: 25, tokens });
-  for (let g = 0; g < G; g++)
-    expectClose(scored.importance.subarray(g * tokens + sinks, (g + 1) * tokens), want.subarray(g * tokens + sinks, (g + 1) * tokens), tolerances.score);
+  const replayed = kvzip(keys, [replay], "context", dims);
+  const wanted = {
+    "ensemble-replay": ensembleReplay(expected, snapkv, h2oExposed({ queries: rotated, keys }, dims), replayed, dims),
+    kvzip: normalize(replayed, dims), // a head's masses: the rate-distortion rule takes them as they are
+  };
+  for (const kind of ["ensemble-replay", "kvzip"] as const) {
+    const { importance } = await scorePrompt(gpu, given, { kind, futurePositions: attention.futurePositions, sinks }, { chunk: 25, tokens });
+    for (let g = 0; g < G; g++) {
+      const past = [g * tokens + sinks, (g + 1) * tokens] as const;
+      expectClose(importance.subarray(...past), wanted[kind].subarray(...past), tolerances.score);
+    }
+  }
 });
