@@ -62,6 +62,19 @@ describe("AGACC", () => {
     expectClose(agaccDecode(agaccEncode([7, 7, 7], 4), 4), [7, 7, 7], tolerances.f64);
   });
 
+  test("quantizer, by hand: four numbers at 4 bits", () => {
+    // Mean 3, deviations -3 -1 -1 5, variance (9 + 1 + 1 + 25) / 4 = 9; 2^3 - 1 = 7 codes to either side.
+    // s = 3: a step of 3 * 3 / 7 = 9/7; -21/9 = -2.33, -7/9 = -.78, 35/9 = 3.89.
+    const coded = agaccEncode([0, 2, 2, 8], 4, 3);
+    expect(coded).toMatchObject({ mean: 3, deviation: 3 });
+    expect([...coded.codes]).toEqual([-2, -1, -1, 4]);
+    expectClose(agaccDecode(coded, 4, 3), [3 / 7, 12 / 7, 12 / 7, 57 / 7], tolerances.f64);
+    // s = 1: a step of 3/7; -7, -2.33, and 35/3 = 11.7, which 7 cuts off: one deviation.
+    const cut = agaccEncode([0, 2, 2, 8], 4, 1);
+    expect([...cut.codes]).toEqual([-7, -2, -2, 7]);
+    expectClose(agaccDecode(cut, 4, 1), [0, 15 / 7, 15 / 7, 6], tolerances.f64);
+  });
+
   test("three thresholds and the eviction line", () => {
     expect(agaccTiers([0.9, 0.5, 0.3, 0.2, 0.05, 0.01], { high: 0.5, low: 0.2, evict: 0.05 }, 8, 4)).toEqual([16, 8, 8, 4, 4, 0]);
   });
