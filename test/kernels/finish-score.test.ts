@@ -7,7 +7,7 @@ import type { RopePairing } from "../../src/model/model-config";
 import type { ScoreOptions } from "../../src/policy/scorers/scorer";
 import { type Dims, keepSet, weighByValueNorm } from "../reference/expected-attention";
 import { goldenDims, goldenInputs, goldenKeep, goldenOutputs, goldenRope } from "../reference/kvpress-golden";
-import { attentionHistory, blockMaximum, overDistance } from "../reference/scorers/attention-history";
+import { attentionHistory, blockMaximum, followerAttention, overDistance } from "../reference/scorers/attention-history";
 import { cake } from "../reference/scorers/cake";
 import { h2o, h2oExposed } from "../reference/scorers/h2o";
 import { defensive, snapkv, tova } from "../reference/scorers/window";
@@ -107,6 +107,24 @@ describe.each(shapes)("%o", (dims, pairing, chunk) => {
     await check({ kind: "defensive" }, weighByValueNorm(maxPool(most, 3, dims), values, 0, dims));
     await check({ kind: "defensive", pool: 1 }, defensive({ queries: last(32), keys, values }, dims));
   });
+});
+
+test("AGACC's running average, by hand: even attention, two heads, two layers, two followers", async () => {
+  // Keys of zeros: the query of position t pays 1 / (t + 1) to each of 0 to t. Sums over layers, heads and followers over L H N_q = 2 * 2 * 2:
+  // S_0 = (4/2 + 4/3) / 8, S_1 = (4/3 + 4/4) / 8; S_2 = (4/4) / 4, as one follower has come; S_3, which none follows, is the mean of these.
+  const [first, second, third] = [5 / 12, 7 / 24, 1 / 4];
+  const average = [first, second, third, (first + second + third) / 3];
+  const dims: Dims = { T: 4, H: 2, G: 1, D: 8, sinks: 0 };
+  const given = { ...scoringCase(dims, "half"), keys: new Float64Array(dims.T * dims.D) };
+  const { importance } = await scorePrompt(gpu, given, { kind: "attention-history", sinks: 0, window: 2, block: 1 }, { chunk: 3 });
+  expectClose(
+    importance,
+    average.map((score, position) => score * Math.sqrt(1 + 4 - position)), // over P(d) = (1 + d)^-1/2, the next token's position being 4
+    tolerances.score,
+  );
+  const twin = { queries: given.rotated, keys: given.keys };
+  const options = { followers: 2, block: 1, heads: "all", expectedAt: () => 1 } as const;
+  expectClose(attentionHistory(twin, options, dims, [followerAttention(twin, options, dims)]), average, tolerances.f64);
 });
 
 test("every part at once: exposure, floor, mean pool, distance, blocks and a plane of norms", async () => {
