@@ -13,7 +13,7 @@ import { slotsInPages, slotsInRing } from "../reference/page-table";
 import { leftOutBy } from "../reference/reading";
 import { seeded } from "../reference/scoring-case";
 import { expectClose, tolerances } from "../tolerances";
-import { CacheBench } from "./cache-bench";
+import { type BenchShape, CacheBench } from "./cache-bench";
 import { checkBytes } from "./cache-checks";
 import { testGpu } from "./gpu";
 import { chooseByHand, expectChosen, readQueries, readSelections } from "./read-bench";
@@ -57,38 +57,51 @@ describe("over scores given by hand", () => {
 
 const policy: PolicySpec = { precision: { kind: "uniform", format: "k16v16" }, read: { kind: "rocket", tokens: 48, turn: { window: 8, pool: 5 } } };
 
+/** A third of a pool's bytes. */
+function thirdOf(shape: BenchShape, tokens: number): number {
+  const bench = new CacheBench(gpu, shape, policy, { tokens });
+  const { totalPages, layout } = bench.cache.plan;
+  bench.dispose();
+  return Math.ceil(totalPages / 3) * layout.pageBytes;
+}
+
 describe.each([
-  { D: 64, G: 3, group: 3 },
-  { D: 32, G: 2, group: 1 },
-])("D $D, $G kv heads of $group", (shape) => {
+  { D: 64, G: 3, group: 3, segments: 1 },
+  { D: 32, G: 2, group: 1, segments: 1 },
+  { D: 32, G: 2, group: 1, segments: 3 }, // two after the prompt, the third comes during the answer
+])("D $D, $G kv heads of $group, a pool of $segments", ({ segments, ...of }) => {
   test("a prompt's filter, an answer, a second turn, its answer", async () => {
-    const bench = new CacheBench(gpu, { ...shape, layers: 1 }, policy, { tokens: 300 });
+    const shape = { ...of, layers: 1 };
+    const bench = new CacheBench(gpu, shape, policy, { tokens: 300, ...(segments > 1 && { segmentBytes: thirdOf(shape, 300) }) });
+    const { buffers } = bench.cache;
     const plan = bench.cache.plan.reading;
     if (!plan) throw new Error("Reads everything.");
-    bench.cache.beginTurn({ first: 200, end: 200, newTokens: 20 });
-    await bench.prompt(200);
+    bench.cache.beginTurn({ first: 215, end: 215, newTokens: 20 });
+    await bench.prompt(215);
+    expect(buffers.segments).toBe(Math.max(1, segments - 1));
     const first = await readSelections(gpu, bench.cache);
-    const keep = Math.ceil(turnCapacity(48, 200, 20, 8) / plan.span);
+    const keep = Math.ceil(turnCapacity(48, 215, 20, 8) / plan.span);
     for (let head = 0; head < shape.G; head++) {
       const scores = bench.truth[0]?.[head]?.map(({ importance }) => importance) ?? [];
-      expect(first[0]?.[head]?.leftOut).toEqual(leftOutBy(scores.slice(4), { slots: 200 - 8 - 4, span: plan.span, pool: 5, keep }));
+      expect(first[0]?.[head]?.leftOut).toEqual(leftOutBy(scores.slice(4), { slots: 215 - 8 - 4, span: plan.span, pool: 5, keep }));
       expect(first[0]?.[head]?.leftOut.length).toBeGreaterThan(10);
     }
     for (let i = 0; i < 20; i++) await checkAnswer(bench);
+    expect(buffers.segments).toBe(segments);
     // Twelve tokens of a second prompt: read everything; the last eight decide.
-    bench.cache.beginTurn({ first: 220, end: 232, newTokens: 10 });
+    bench.cache.beginTurn({ first: 235, end: 247, newTokens: 10 });
     const paid = Array.from({ length: shape.G }, () => new Float64Array(300));
-    for (let position = 220; position < 232; position++) {
+    for (let position = 235; position < 247; position++) {
       const [result] = await bench.append();
       expectClose(result?.got ?? [], result?.exact ?? [], tolerances.cacheAttention);
-      if (position >= 224) await addPaid(bench, paid);
+      if (position >= 239) await addPaid(bench, paid);
     }
     const second = await readSelections(gpu, bench.cache);
     const ring = bench.cache.plan.ringSlots;
-    const stays = Math.ceil(turnCapacity(48, 232, 10, 8 + ring) / plan.span);
+    const stays = Math.ceil(turnCapacity(48, 247, 10, 8 + ring) / plan.span);
     for (let head = 0; head < shape.G; head++) {
       const { leftOut = [], steps } = second[0]?.[head] ?? {};
-      const want = leftOutBy(Array.from(paid[head] ?? []).slice(4), { slots: 224 - ring - 4, span: plan.span, pool: 5, keep: stays });
+      const want = leftOutBy(Array.from(paid[head] ?? []).slice(4), { slots: 239 - ring - 4, span: plan.span, pool: 5, keep: stays });
       expect(leftOut.length).toBe(want.length);
       expect(leftOut.filter((chunk) => !want.includes(chunk)).length).toBeLessThanOrEqual(1); // two that are alike to f32
       expect(steps).toBe(20); // tokens that read everything are not counted
