@@ -139,10 +139,10 @@ export class CacheBench {
     for (const buffer of [staging, scores]) gpu.destroyBuffer(buffer);
   }
 
-  /** Takes one more token in, as a decoding step does; returns each layer's attention output and what f64 attention says. */
+  /** Takes one more token in, as a decoding step does; returns each layer's attention output and what f64 attention says; `attention` may be the queries. */
   async append(
     make: (position: number) => Partial<Truth> = () => ({}),
-    attention = true,
+    attention: boolean | Float32Array = true,
   ): Promise<{ got: Float32Array; stored: Float64Array; exact: Float64Array }[]> {
     const { gpu, cache, truth, shape } = this;
     const { D, G, group } = shape;
@@ -170,7 +170,7 @@ export class CacheBench {
         gpu.write(cache.buffers.ring, (at + ringPlane) * 4, value);
       });
       if (!attention) continue;
-      const queries = Float32Array.from({ length: G * group * D }, () => this.#normal());
+      const queries = attention === true ? Float32Array.from({ length: G * group * D }, () => this.#normal()) : attention;
       gpu.write(this.#rotated, 0, queries);
       const recorder = gpu.record();
       cache.recordAttention(recorder, layer);

@@ -6,6 +6,8 @@ import type { Gpu } from "../../src/gpu/device";
 import { attend } from "../reference/cache-attention";
 import { half } from "../reference/codec";
 import { slotsInPages, slotsInRing } from "../reference/page-table";
+import { meanCosine } from "../reference/reading";
+import { gaussian, seeded } from "../reference/scoring-case";
 import { expectClose, tolerances } from "../tolerances";
 import { type BenchOptions, type BenchShape, CacheBench } from "./cache-bench";
 import { checkBytes } from "./cache-checks";
@@ -138,6 +140,40 @@ test("counts: slots read, chunks scored, choices made", async () => {
   bench.dispose();
 });
 
+test("a selection is used again while the mean cosine of a group's queries with those that chose is .85 or more", async () => {
+  const [D, G, group, limit] = [32, 2, 2, 0.85];
+  const bench = await benchOf({ D, G, group }, { ...quest, reselect: limit }, 100);
+  const random = gaussian(seeded(5));
+  const start = Array.from({ length: G * group }, () => Float64Array.from({ length: D }, random));
+  // Cosines of a head's two queries with those that chose last, a kv head a row: on either side of .85 on average, not one by one.
+  // biome-ignore format: a row a step
+  const steps = [
+    [[0.86, 0.85], [0.84, 0.85]],
+    [[0.99, 0.72], [0.97, 0.72]],
+    [[0.71, 0.98], [0.99, 0.73]],
+    [[1, 1], [1, 1]], // the ring's compression changes the pages meanwhile
+    [[0.852, 0.852], [0.848, 0.848]],
+  ];
+  let chose = [...start];
+  const counts = [0, 0];
+  for (const cosines of [undefined, ...steps]) {
+    const queries = start.map((_, h) => (cosines ? turned(chose[h]!, cosines[Math.floor(h / group)]![h % group]!, random) : start[h]!));
+    const ringStart = bench.cache.ringStart(0);
+    await bench.append(undefined, Float32Array.from(queries.flatMap((query) => [...query])));
+    const [selections = []] = await readSelections(gpu, bench.cache);
+    for (let head = 0; head < G; head++) {
+      const [now, before] = [queries, chose].map((all) => all.slice(head * group, (head + 1) * group)) as [typeof start, typeof start];
+      if (cosines === undefined || bench.cache.ringStart(0) > ringStart || meanCosine(now, before) < limit) {
+        counts[head]! += 1;
+        chose = chose.map((query, h) => (Math.floor(h / group) === head ? queries[h]! : query));
+      }
+      expect(selections[head]?.chosen, `head ${head} at ${JSON.stringify(cosines)}`).toBe(counts[head]);
+    }
+  }
+  expect(counts).toEqual([3, 5]); // of six
+  bench.dispose();
+});
+
 test("a selection is used again where queries point the same way, unless the pages changed", async () => {
   const always = await benchOf({ D: 32, G: 2, group: 1 }, { ...quest, reselect: -1 }, 100); // any cosine will do
   const never = await benchOf({ D: 32, G: 2, group: 1 }, { ...quest, reselect: 1 }, 100); // no random query is parallel
@@ -150,3 +186,13 @@ test("a selection is used again where queries point the same way, unless the pag
   expect(some?.scored).toBeLessThan(all?.scored ?? 0);
   for (const bench of [always, never]) bench.dispose();
 });
+
+/** Some vector of another length, at this cosine with the one given. */
+function turned(query: Float64Array, cosine: number, random: () => number): Float64Array<ArrayBuffer> {
+  const size = (x: Float64Array): number => Math.sqrt(x.reduce((sum, value) => sum + value * value, 0));
+  const unit = query.map((value) => value / size(query));
+  const other = query.map(random);
+  const along = other.reduce((sum, value, c) => sum + value * unit[c]!, 0);
+  const across = other.map((value, c) => value - along * unit[c]!);
+  return query.map((_, c) => 3 * (cosine * unit[c]! + (Math.sqrt(1 - cosine ** 2) * across[c]!) / size(across)));
+}
