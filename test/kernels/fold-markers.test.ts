@@ -4,13 +4,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import { half } from "../reference/codec";
-import { biasOf } from "../reference/markers";
-import { meansOf } from "../reference/page-table";
+import { biasOf, foldMarkers } from "../reference/markers";
+import { markerRows, meansOf } from "../reference/page-table";
 import { randomCalibration } from "../reference/random-bases";
 import { expectClose, tolerances } from "../tolerances";
-import type { BenchShape } from "./cache-bench";
+import { type BenchShape, CacheBench } from "./cache-bench";
 import { testGpu } from "./gpu";
-import { MarkerCase } from "./marker-case";
+import { MarkerCase, NOWHERE } from "./marker-case";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -82,6 +82,45 @@ test("a span of equal keys and importance: attention with its marker is attentio
   expect(run.want[0]?.[0]?.reduce((sum, { count }) => sum + count, 0)).toBe(140);
   for (const { got, exact } of await run.append(undefined, true)) expectClose(got, exact, tolerances.markers);
   run.bench.dispose();
+});
+
+test("markers without values: nothing is dropped, so that they stay empty and attention is that without them", async () => {
+  const shape = { D: 64, G: 2, group: 2 };
+  const bench = new CacheBench(gpu, shape, { precision: { kind: "evict-only" }, markers: { count: 3 } }, { tokens: 140, budgetBytes: budgetOf(shape, 240) });
+  await bench.prompt(120);
+  for (let i = 0; i < 20; i++) for (const { got, exact } of await bench.append(undefined, i % 6 === 1)) expectClose(got, exact, tolerances.cacheAttention);
+  const words = await bench.words();
+  for (const layer of [0, 1])
+    for (const head of [0, 1])
+      for (const { bias, count, first } of markerRows(words, layer, head))
+        expect({ bias, count, first }).toEqual({ bias: Math.fround(-1e30), count: 0, first: NOWHERE });
+  bench.dispose();
+});
+
+test("markers of what is all worth nothing: its plain means, no NaN", async () => {
+  const shape = { D: 64, G: 2, group: 2 };
+  const run = new MarkerCase(gpu, shape, { precision: { kind: "evict-only" }, markers: { count: 3 } }, { tokens: 201, budgetBytes: budgetOf(shape, 90) });
+  const { bench } = run;
+  await run.prompt(200, () => ({ importance: 0 }));
+  const [got, words] = [await run.got(), await bench.words()];
+  run.want = bench.truth.map((heads, layer) =>
+    heads.map((rows, head) => {
+      const kept = new Set(bench.slots(words, layer, head).map(({ position }) => position));
+      const dropped = rows.map((slot, position) => ({ ...slot, importance: 1, position })).filter(({ position }) => !kept.has(position));
+      return foldMarkers([], { firstPosition: bench.policy.sinks, existing: false, dropped }, 3);
+    }),
+  );
+  for (const [layer, heads] of run.want.entries())
+    for (const [head, want] of heads.entries()) {
+      expect(want).toHaveLength(3);
+      for (const [index, marker] of want.entries()) {
+        const row = got[layer]?.[head]?.[index];
+        expectClose([row?.bias ?? Number.NaN], [biasOf(marker)], tolerances.markers);
+        expectClose([...(row?.key ?? []), ...(row?.value ?? [])], [...marker.key, ...marker.value], tolerances.markers);
+      }
+    }
+  for (const { got, stored } of await run.append(() => ({ importance: 0 }), true)) expectClose(got, stored, tolerances.cacheAttention);
+  bench.dispose();
 });
 
 test("a plain marker says nothing of its span: the head's means, and no more weight than one token", async () => {
