@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { catalog } from "../../models/catalog";
 import { load } from "../../src/engine";
-import type { CacheOptions, Engine, GenerateRequest, LoadRequest, MemoryReport, PolicySpec, ScoreRequest } from "../../src/engine-types";
+import type { CacheOptions, Engine, GenerateRequest, LoadRequest, MemoryReport, OpenRequest, PolicySpec, ScoreRequest } from "../../src/engine-types";
 import type { EngineError } from "../../src/errors";
 import { nodeGpu } from "../../src/node/open-gpu";
 import { eventsOf, failureOf, goldenTexts, idsOf, loadTiny, type Tap, tapGpu } from "./tiny-engine";
@@ -12,6 +12,9 @@ import { eventsOf, failureOf, goldenTexts, idsOf, loadTiny, type Tap, tapGpu } f
 const { short, long } = goldenTexts();
 const prompt = { ids: short.ids };
 const compressed: CacheOptions = { policy: "rate-distortion", budget: { ratio: 0.5 } };
+
+/** As many tokens as a request of 300 has. */
+const LONG_WINDOW: PolicySpec = { score: { kind: "attention-history" }, precision: { kind: "agacc" }, reevaluate: { every: 300, window: 300 } };
 
 let tap: Tap;
 let engine: Engine;
@@ -87,6 +90,10 @@ describe("options", () => {
     ["sinks", { policy: { sinks: 65, precision: { kind: "uniform" } } }],
     ["pinned", { policy: { pinned: [[9, 3]], precision: { kind: "uniform" } } }],
     ["pinned", { policy: { pinned: 3, precision: { kind: "uniform" } } }],
+    ["reevaluate.window", { policy: LONG_WINDOW, budget: { ratio: 0.5 } }],
+    ["cold.maxBytes", { ...compressed, cold: { maxBytes: 0.5 } }],
+    ["cold.store", { ...compressed, cold: { maxBytes: 1 << 20, store: "cloud" } }],
+    ["cold.recall.guests", { ...compressed, cold: { maxBytes: 1 << 20, recall: { guests: 5 } } }],
   ];
 
   test.for(cases)("%s: %o", async ([field, options]) => {
@@ -95,6 +102,18 @@ describe("options", () => {
     expect(error.details.field).toBe(field);
     expectLegible(error, field.replace(/^budget$/, "budget"));
     expect(await engine.memory()).toEqual({ ...idle, peak: expect.any(Number) });
+  });
+
+  test.for<[string, object]>([
+    ["reevaluate.window", { policy: LONG_WINDOW, budget: { ratio: 0.5 }, tokens: 299 }],
+    ["cold.maxBytes", { ...compressed, tokens: 299, cold: { maxBytes: 0.5 } }],
+  ])("a session with %s of %o, which another would take", async ([field, options]) => {
+    const error = await failureOf(engine.open(options as OpenRequest));
+    expect(error).toMatchObject({ code: "BAD_OPTION", details: { field } });
+    expectLegible(error, field);
+    expect(await engine.memory()).toEqual({ ...idle, peak: expect.any(Number) });
+    await (await engine.open({ ...(options as OpenRequest), tokens: 300, cold: { maxBytes: 1 << 20 } })).dispose();
+    await expectUnharmed();
   });
 
   test.for([{ from: 0 }, { from: 64 }, { from: undefined }, { policy: "unheard-of", from: 3 }])("a score of %o", async (options) => {
