@@ -12,7 +12,7 @@ import { prefill } from "../../src/model/prefill";
 import { Sequence } from "../../src/model/sequence";
 import type { Transformer } from "../../src/model/transformer";
 import { checkPages, readWords, ringStartOf, slotFormats } from "../kernels/cache-checks";
-import type { CacheWords } from "../reference/page-table";
+import { type CacheWords, slotsInPages } from "../reference/page-table";
 import { seeded } from "../reference/scoring-case";
 import { openTransformer } from "./tiny-engine";
 
@@ -27,6 +27,7 @@ const CACHES: readonly CacheOptions[] = [
   { policy: { precision: { kind: "evict-only" }, score: { kind: "knorm" }, budget: { kind: "global" }, schedule: { kind: "every", tokens: 20 } }, budget },
   { policy: { precision: { kind: "evict-only" }, score: { kind: "tova" }, markers: { count: 4 } }, budget },
   { policy: { precision: { kind: "uniform", format: "k16v16" }, read: { kind: "rocket", tokens: 40, turn: {} } } },
+  { policy: { score: { kind: "attention-history" }, precision: { kind: "agacc" }, reevaluate: { every: 16 }, pinned: [[20, 32]] }, budget },
 ];
 
 let gpu: Gpu;
@@ -160,6 +161,50 @@ describe.each(CACHES)("$policy", (options) => {
     expect(() => cache.rewind(tokens - cache.policy.ring)).toThrow("have left the ring");
     side.dispose();
   });
+});
+
+test.each([true, false])("what a second turn says changes what the first one's tokens are worth: re-evaluated %s; pinned ones stay", async (follows) => {
+  const pinned = [20, 32] as const;
+  const policy: PolicySpec = { score: { kind: "attention-history" }, precision: { kind: "evict-only" }, pinned: [pinned] };
+  const options = { policy: { ...policy, ...(follows && { reevaluate: { every: 16 } }) }, budget };
+  const side = open(options);
+  await side.prompt(idsFrom(1, 150));
+  await side.say(idsFrom(2, 5));
+  const worth = async (cache: KvCache): Promise<ReadonlyMap<number, number>[]> => {
+    const words = await readWords(gpu, cache);
+    return cache.plan.pages.flatMap((_, layer) =>
+      Array.from({ length: cache.plan.shape.kvHeads }, (__, head) => new Map(slotsInPages(words, layer, head).map((slot) => [slot.position, slot.importance]))),
+    );
+  };
+  const judged = Math.min(...side.cache.plan.pages.map((_, layer) => side.cache.ringStart(layer))); // positions before it
+  const other = side.sequence.fork();
+  const decoder = new Decoder(transformer, other.cache, resolveSampling({}), []);
+  for (const id of idsFrom(4, 60)) decoder.force(id);
+  await side.say(idsFrom(3, 60));
+  const [one, two] = [await worth(side.cache), await worth(other.cache)];
+  let [common, moved] = [0, 0];
+  for (const [head, slots] of one.entries()) {
+    for (const map of [slots, two[head] ?? new Map<number, number>()])
+      for (let position = pinned[0]; position < pinned[1]; position++) expect(map.has(position), `pinned ${position}`).toBe(true);
+    for (const [position, importance] of slots) {
+      const there = two[head]?.get(position);
+      if (position >= judged || there === undefined) continue;
+      common++;
+      if (there !== importance) moved++;
+    }
+  }
+  expect(common).toBeGreaterThan(100);
+  if (follows) expect(moved).toBeGreaterThan(common / 4);
+  else expect(moved).toBe(0);
+  // The copy took over what had been received before it was made.
+  const never = open(options);
+  await never.prompt(idsFrom(1, 150));
+  await never.say([...idsFrom(2, 5), ...idsFrom(4, 60)]);
+  expect(differences(other.cache, await bitsOf(other.cache), await bitsOf(never.cache))).toEqual([]);
+  never.dispose();
+  decoder.dispose();
+  other.dispose();
+  side.dispose();
 });
 
 test("a pool of several segments: a copy grows with its source, and back again", async () => {
