@@ -5,6 +5,7 @@ struct Share {
   pages: u32,       // of the pool
   most: u32,        // of one layer
   tableStride: u32, // words
+  least: u32,       // pages of one layer: what is pinned is never dropped, and may come after the prompt
 }
 
 @group(0) @binding(0) var<uniform> info: CacheInfo;
@@ -18,7 +19,7 @@ fn unit() -> u32 { return select(1u, info.kvHeads, info.perHead == 1u); }
 // Pages of a layer where one unit of preference buys so many.
 fn pagesOf(layer: u32, price: f32) -> u32 {
   let exact = min(price * preferences[layer], f32(share.most));
-  return max(u32(exact) / unit() * unit(), (info.kvHeads + unit() - 1u) / unit() * unit());
+  return max(u32(exact) / unit() * unit(), (max(info.kvHeads, share.least) + unit() - 1u) / unit() * unit());
 }
 
 fn allPages(price: f32) -> u32 {

@@ -7,6 +7,7 @@ struct Share {
   pages: u32,       // of the pool
   most: u32,        // of one layer
   tableStride: u32, // words
+  least: u32,       // pages of one layer: what is pinned is never dropped, and may come after the prompt
 }
 
 @group(0) @binding(0) var<uniform> info: CacheInfo;
@@ -47,7 +48,7 @@ fn allPages(lane: u32, level: u32) -> u32 {
   return workgroupUniformLoad(&together);
 }
 
-// Pages of a layer whose threshold is this level; a page a head at least.
+// Pages of a layer whose threshold is this level; a page a head at least, and what pinned slots take.
 fn pagesOf(layer: u32, level: u32) -> u32 {
   var pages = 0u;
   for (var head = 0u; head < info.kvHeads; head++) {
@@ -59,7 +60,7 @@ fn pagesOf(layer: u32, level: u32) -> u32 {
     }
     pages += max(ofHead, 1u);
   }
-  return min((pages + unit() - 1u) / unit(), share.most / unit()) * unit();
+  return min((max(pages, share.least) + unit() - 1u) / unit(), share.most / unit()) * unit();
 }
 
 // Pages by which a budget may grow: heads that share it evenly have no use for fewer than one each.

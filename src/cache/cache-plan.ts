@@ -52,6 +52,7 @@ export interface CachePlan {
   readonly pages: readonly number[]; // per layer
   readonly mostPages: readonly number[]; // that a layer can come to have: more where layers are weighed against each other
   readonly maxPages: number; // of one layer
+  readonly pinnedPages: number; // that pinned slots take of every layer
   readonly headroom: readonly Headroom[]; // per layer: what a judgement leaves free of its pages
   readonly totalPages: number;
   readonly ringSlots: number; // sinks + ring
@@ -117,7 +118,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
       : Array<number>(shape.layers).fill(pagesForAll(policy, layout, shape, request.tokens));
   const headroom = pages.map((count) => headroomOf(policy, layout, shape, request, count));
   const judged = pages.map((count, layer) => count - (headroom[layer]?.pages ?? 0));
-  checkPinned(policy, layout, judged, shape, request.tokens);
+  const pinnedPages = pagesForPinned(policy, layout, judged, shape, request.tokens);
   const most = Math.max(...pages, mostPages(policy, layout, shape, request));
   const maxPages = Math.min(most, Math.ceil(Math.max(...pages) * policy.budget.slack));
   const group = config.heads / config.kvHeads;
@@ -132,6 +133,7 @@ export function planCache(gpu: Gpu, config: ModelConfig, policy: Policy, request
     pages,
     mostPages: policy.budget.weighsLayers ? pages.map(() => maxPages) : pages,
     maxPages,
+    pinnedPages,
     headroom,
     totalPages: pages.reduce((a, b) => a + b, 0),
     ringSlots,
@@ -166,9 +168,9 @@ function mostPages(policy: Policy, layout: PageLayout, shape: CacheShape, reques
   return all + (policy.schedule.kind === "prefill" ? 0 : headroomOf(policy, layout, shape, request, all).pages);
 }
 
-/** Pinned slots are never dropped, so every layer must have room for all of them at their floor. */
-function checkPinned(policy: Policy, layout: PageLayout, pages: readonly number[], shape: CacheShape, tokens: number): void {
-  if (policy.mode === "static" || policy.pinned.length === 0) return;
+/** Pinned slots are never dropped, so every layer must have room for all of them at their floor. Throws BUDGET_TOO_SMALL. */
+function pagesForPinned(policy: Policy, layout: PageLayout, pages: readonly number[], shape: CacheShape, tokens: number): number {
+  if (policy.mode === "static" || policy.pinned.length === 0) return 0;
   const slots = layout.slotsPerPage[policy.formats.findIndex(isFloor)] ?? 1;
   const positions = Array.from({ length: tokens }, (_, position) => position).filter((position) =>
     policy.pinned.some(([start, end]) => position >= start && position < end),
@@ -181,6 +183,7 @@ function checkPinned(policy: Policy, layout: PageLayout, pages: readonly number[
       `${positions.length} pinned tokens need ${needed} pages in every layer, the budget gives one layer ${least}. Raise the budget or pin less.`,
       { found: least, expected: needed },
     );
+  return needed;
 }
 
 /** Pages per segment where the pool does not fit one binding, else 0. */

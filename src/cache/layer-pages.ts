@@ -42,13 +42,13 @@ export class LayerPages {
     // What a judgement leaves free in a layer, the same in all of them but for a page a head, is no part of what they share.
     const free = plan.headroom.map(({ pages }) => pages);
     const [shared, most] = [plan.totalPages - free.reduce((a, b) => a + b, 0), plan.maxPages - Math.max(...free)];
-    for (let layer = 0; layer < layers; layer++) shares.set([layer + 1, shared, most, plan.tableStride], layer * 64);
+    for (let layer = 0; layer < layers; layer++) shares.set([layer + 1, shared, most, plan.tableStride, plan.pinnedPages], layer * 64);
     gpu.write(this.#shares, 0, shares);
     this.#most = Math.min(intake.count, plan.maxPages * Math.max(...plan.layout.slotsPerPage));
     this.#trim = new Compressor(gpu, buffers, source, Math.max(1, this.#most), "judged", "staging", undefined, reader);
     this.#trim.write({ ...intake, count: 0, firstPosition: intake.firstPosition + intake.count });
     this.#layers = Array.from({ length: layers }, (_, layer): Op[] => {
-      const share = { buffer: this.#shares, offset: layer * 256, size: 16 };
+      const share = { buffer: this.#shares, offset: layer * 256, size: 32 };
       if (preference)
         return [
           { record: (recorder) => recorder.copy(preference, 0, this.#judged, layer * layerBytes, layerBytes) },

@@ -8,7 +8,7 @@ import { bindCacheKernel, type CacheGeometry } from "./cache-kernel";
 
 export interface PreferPagesArgs {
   readonly info: BufferView;
-  readonly share: BufferView; // uniform: layers seen, pages of the pool, most pages of one layer, words from table to table
+  readonly share: BufferView; // uniform: layers seen, pages of the pool, most pages of one layer, words from table to table, least pages of one layer; 32 bytes
   readonly preferences: BufferView; // (L) f32
   readonly tables: BufferView; // (L, tableStride) u32
 }

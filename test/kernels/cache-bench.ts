@@ -115,7 +115,8 @@ export class CacheBench {
     const scores = gpu.createBuffer("Bench.scores", G * tokens * 4, "staging");
     const energy = this.#energy();
     const scored = this.policy.mode !== "static" || cache.plan.reading?.turn !== undefined;
-    const rowScores = !scored ? undefined : { scores: () => scores, stride: tokens, queryEnergy: () => energy };
+    const preference = this.policy.budget.preference && this.#buffer("preference", 16);
+    const rowScores = !scored ? undefined : { scores: () => scores, stride: tokens, queryEnergy: () => energy, ...(preference && { preference }) };
     cache.beginPrompt({ rows: staging, capacity, planeWords, tokens }, rowScores);
     await gpu.kernels.ready();
     for (let layer = 0; layer < truth.length; layer++) {
@@ -130,6 +131,7 @@ export class CacheBench {
       });
       gpu.write(staging, 0, words);
       gpu.write(scores, 0, importance);
+      if (preference) gpu.write(preference, 0, Float32Array.of(1 + ((layer * 5) % 7)));
       const recorder = gpu.record();
       cache.recordPrompt(recorder, layer);
       recorder.submit();

@@ -23,7 +23,7 @@ async function cascade(preferences: readonly number[], { pages, most, heads }: {
   const bench = new CacheBench(gpu, { D: 16, G, group: 1, layers: LAYERS }, policy, { tokens: 400, budgetBytes: 60_000 });
   const { plan, buffers } = bench.cache;
   const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-  const share = gpu.createBuffer("test.share", 16, "scratch", { usage });
+  const share = gpu.createBuffer("test.share", 32, "scratch", { usage });
   const given = gpu.createBuffer("test.preferences", LAYERS * 4, "scratch");
   gpu.write(given, 0, Float32Array.from(preferences));
   const op = bindPreferPages(gpu, plan.geometry, { info: buffers.info, share, preferences: given, tables: buffers.tables });

@@ -7,6 +7,7 @@ import { dynamicBudget, globalBlocks } from "../reference/budgets";
 import { pageLists, slotsInPages } from "../reference/page-table";
 import { gaussian, seeded } from "../reference/scoring-case";
 import { CacheBench } from "./cache-bench";
+import { checkPages, checkTokens, slotFormats } from "./cache-checks";
 import { testGpu } from "./gpu";
 
 let gpu: Gpu;
@@ -133,6 +134,27 @@ test("no page is lost or owned twice, and decoding goes on within the budgets", 
   expect(error).toBe(0);
   const free = Array.from({ length: tail - head }, (_, i) => words.free[4 + ((head + i) % capacity)]!);
   expect([...taken.flat(), ...free].sort((a, b) => a - b)).toEqual(Array.from({ length: plan.totalPages }, (_, page) => page));
+  bench.dispose();
+});
+
+test.each(["cake", "global", "dynamic"] as const)("%s: a layer that is worth little has room for what is pinned, in the prompt and after it", async (kind) => {
+  const pinned: readonly (readonly [number, number])[] = [
+    [10, 20],
+    [70, 90],
+  ];
+  const policy: PolicySpec = { score: { kind: "snapkv" }, budget: { kind }, precision: { kind: "evict-only" }, pinned };
+  const bench = new CacheBench(gpu, { D: 32, G, group: 1, layers: 3 }, policy, { tokens: 110, budgetBytes: 46_000 });
+  let calls = 0;
+  await bench.prompt(60, () => ({ importance: calls++ % (3 * G) < 2 * G ? 1e-8 : 1 }));
+  for (let i = 0; i < 50; i++) await bench.append(() => ({ importance: 1e-8 }), false);
+  const words = await bench.words();
+  checkPages(words);
+  checkTokens(words, slotFormats(words), 110);
+  for (let layer = 0; layer < 3; layer++)
+    for (let head = 0; head < G; head++) {
+      const kept = slotsInPages(words, layer, head).map(({ position }) => position);
+      for (const [start, end] of pinned) expect(kept.filter((position) => position >= start && position < end)).toHaveLength(end - start);
+    }
   bench.dispose();
 });
 
