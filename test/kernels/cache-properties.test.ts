@@ -8,9 +8,14 @@ import { isFloor } from "../../src/cache/formats";
 import type { PolicySpec } from "../../src/engine-types";
 import { isEngineError } from "../../src/errors";
 import type { Gpu } from "../../src/gpu/device";
+import type { ModelConfig } from "../../src/model/model-config";
+import { sharesOf } from "../../src/policy/budgets";
+import type { Calibration } from "../../src/policy/calibration";
+import { resolvePolicy } from "../../src/policy/policy";
 import { SCHEDULE_KINDS } from "../../src/policy/schedules";
 import { recodeGuest } from "../reference/codec";
 import { type CacheWords, markerRows, type StoredSlot, slotsInPages } from "../reference/page-table";
+import { randomCalibration } from "../reference/random-bases";
 import { seeded } from "../reference/scoring-case";
 import { expectClose, tolerances } from "../tolerances";
 import { CacheBench, type Truth } from "./cache-bench";
@@ -30,7 +35,9 @@ const SHAPES = [
   { D: 64, G: 3, group: 1 },
 ] as const;
 const LAYERS = 2;
-/** Cases that are run, refused ones not counted: so many that each kind is among them, whatever the seed. */
+/** By kv heads, where a format needs one. */
+const calibrations: Readonly<Record<number, Calibration>> = Object.fromEntries(SHAPES.map(({ D, G }) => [G, randomCalibration({ L: LAYERS, H: G, G, D })]));
+/** Cases that are run, refused ones not counted: so many that pinned, evicting and marked ones are among them, whatever the seed. */
 const RUNS = 40;
 
 const precisions = fc.constantFrom<PolicySpec["precision"]>(
@@ -40,11 +47,26 @@ const precisions = fc.constantFrom<PolicySpec["precision"]>(
   { kind: "tiers", formats: ["k2v2", "k4v2", "k8v8", "k16v16"], thresholds: [1, 2, 2, 64] },
   { kind: "rate-distortion" },
   { kind: "rate-distortion", formats: ["k2v2", "k8v4", "k16v16"], recency: 0 },
+  { kind: "rate-distortion", formats: ["k1.5v2", "k3v2", "k8v8"], recency: 0 }, // in the calibrated basis
+  { kind: "tiers", formats: ["k4v4-quarter", "k8v8-half", "k8v8"] }, // with pruned channels
+  { kind: "agacc", quantizer: "deviation" },
+  { kind: "agacc", bits: [4, 8], prune: { most: 0.9 } },
+  { kind: "uniform", format: "k4v4" },
+);
+const budgets = fc.constantFrom<NonNullable<PolicySpec["budget"]>>(
+  { kind: "uniform" },
+  { kind: "ada" },
+  { kind: "table", table: [3, 2] },
+  { kind: "shares" },
+  { kind: "pyramid", beta: 4 },
+  { kind: "global" },
+  { kind: "dynamic" },
+  { kind: "cake" },
 );
 const cases = fc.record({
   shape: fc.constantFrom(...SHAPES),
   precision: precisions,
-  budget: fc.constantFrom<NonNullable<PolicySpec["budget"]>>({ kind: "uniform" }, { kind: "ada" }, { kind: "table", table: [3, 2] }, { kind: "global" }),
+  budget: budgets,
   schedule: fc.tuple(fc.constantFrom(...SCHEDULE_KINDS), fc.integer({ min: 1, max: 40 })),
   sinks: fc.integer({ min: 0, max: 5 }),
   ring: fc.integer({ min: 2, max: 17 }),
@@ -115,7 +137,8 @@ test("the order of the tokens changes nothing: each is kept in the same format, 
 test("compressing what is compressed changes nothing", { timeout: 300_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(cases, async (drawn) => {
-      const { bench } = made({ ...drawn, decoded: 0, pinned: undefined });
+      fc.pre(drawn.precision.kind !== "uniform"); // which never judges
+      const { bench } = made({ ...drawn, decoded: 0 });
       try {
         await bench.prompt(drawn.prompt);
         const before = await slotsOf(bench);
@@ -145,9 +168,22 @@ function made({ shape, precision, budget, schedule: [kind, tokens], sinks, ring,
     ...(markers && { markers: { count: markers } }),
   };
   try {
-    return { bench: new CacheBench(gpu, { ...shape, layers: LAYERS }, policy, { tokens: all, promptTokens: prompt, budgetBytes, seed }), budgetBytes };
+    const rule = resolvePolicy(policy);
+    const shares = sharesOf(rule.budget, { layers: LAYERS } as ModelConfig, { ratio, tokens: all, window: rule.sinks + rule.ring });
+    const options = {
+      tokens: all,
+      promptTokens: prompt,
+      budgetBytes,
+      seed,
+      shares,
+      ...(precision.formats?.includes("k3v2") && { calibration: calibrations[shape.G] }),
+    };
+    return {
+      bench: new CacheBench(gpu, { ...shape, layers: LAYERS }, policy, options),
+      budgetBytes: rule.mode === "static" ? Number.POSITIVE_INFINITY : budgetBytes,
+    };
   } catch (error) {
-    const apart: readonly unknown[] = pinned ? ["budget.kind", "precision.formats"] : ["budget.kind"];
+    const apart: readonly unknown[] = ["budget.kind", "markers", ...(pinned ? ["precision.formats"] : [])];
     if (isEngineError(error) && (error.code === "BUDGET_TOO_SMALL" || apart.includes(error.details.field))) fc.pre(false);
     throw error;
   }
