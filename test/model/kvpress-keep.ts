@@ -62,22 +62,6 @@ export function overlap(pairs: readonly { readonly got: readonly number[]; reado
 }
 
 /**
- * As overlap(), where one side keeps fewer (its budget pays for tables and half-empty pages too): the smaller set should lie in the larger. Only positions from
- * `first` to `end` count: what one side keeps whatever its score (sinks, ring, window) says nothing.
- */
-export function nestedOverlap(pairs: readonly { readonly got: readonly number[]; readonly want: readonly number[] }[], first: number, end: number): number {
-  const inside = (slots: readonly number[]): number[] => slots.filter((t) => t >= first && t < end);
-  let both = 0;
-  let smaller = 0;
-  for (const pair of pairs) {
-    const [got, want] = [new Set(inside(pair.got)), inside(pair.want)];
-    both += want.filter((position) => got.has(position)).length;
-    smaller += Math.min(got.size, want.length);
-  }
-  return both / smaller;
-}
-
-/**
  * One layer: what importance (G, T) would keep past the sinks, as many slots as kvpress kept there, beside what kvpress kept; for overlap().
  * Sinks are left out, as the engine keeps them whatever they score. "ada": as many in the whole layer, of which kvpress's safeguard is each head's own.
  * @param want kvpress's kept slots by head

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import golden from "../../golden/kvpress-keep.json";
-import { keepAsMany, nestedOverlap, overlap, type RawKeep, readKvpressKeep } from "../../model/kvpress-keep";
+import { keepAsMany, overlap, type RawKeep, readKvpressKeep } from "../../model/kvpress-keep";
 import { keepCount, pyramidKvpress } from "../../reference/budgets";
 import { keepSet } from "../../reference/expected-attention";
 import { streamingLlm } from "../../reference/scorers/positions";
@@ -76,6 +76,4 @@ test("overlap counts what both kept over the larger of the two", () => {
     ]),
   ).toBeCloseTo(3 / 4, 12);
   expect(overlap([{ got: [1, 2, 3, 4], want: [1, 2] }])).toBe(0.5);
-  expect(nestedOverlap([{ got: [0, 1, 2, 3, 4, 9], want: [0, 1, 2, 8, 9] }], 1, 9)).toBeCloseTo(2 / 3, 12);
-  expect(nestedOverlap([{ got: [0, 1, 2], want: [0, 1, 2, 8] }], 0, 9)).toBe(1);
 });
