@@ -13,6 +13,7 @@ import type { Recorder } from "../gpu/recorder";
 import { openScratchFile } from "../load/scratch-file";
 import { Evicted } from "./evicted";
 import { Guests, type GuestsState } from "./guests";
+import { Letters } from "./letters";
 import { Mailbox, type Part } from "./mailbox";
 import { Occurrences } from "./occurrences";
 import type { ColdSettings } from "./options";
@@ -20,14 +21,7 @@ import { Probe } from "./probe";
 import { PromptIntake } from "./prompt-intake";
 import { blockMasses, type Signal } from "./signal";
 import { ColdStore } from "./store";
-
-/** Slots (of one layer and kv head each) by where they are. hot + cold + gone is every slot there is; recalled ones are hot. */
-export interface TierCounts {
-  readonly hot: number;
-  readonly cold: number;
-  readonly gone: number;
-  readonly recalled: number;
-}
+import { countSlots, type TierCounts } from "./tier-counts";
 
 /** What a readback of rows says: ring rows of positions [from, to), and what pages held before the token at `position`. */
 interface RowsNote {
@@ -53,11 +47,6 @@ interface TierState {
   readonly observed: number;
 }
 
-interface Letter {
-  readonly position: number;
-  apply(now: number): void;
-}
-
 /** Multiply-adds that the host may spend on a token's signal, on average: some milliseconds. Where the tier holds more, fewer tokens are observed. */
 const WORK = 4e6;
 
@@ -71,12 +60,13 @@ export class ColdTier implements CacheWatcher {
   readonly #probe: Probe;
   readonly #occurrences = new Occurrences();
   readonly #lag: number;
-  #letters: Letter[] = [];
+  readonly #letters = new Letters();
   readonly #notes = new Set<RowsNote>(); // of rows that are not applied yet
   #stored = 0; // positions below are captured
   #fresh = true; // nothing is known of the pages yet
   #observing = false;
   #observed = 0; // position of the signal applied last
+  #changes = 0; // of the cache: tokens that came or went, moments that were put back
   #disposed = false;
 
   /** @param decode buffers of a decoding step: what the signal is taken from. Throws BAD_OPTION where maxBytes is below one block. */
@@ -96,10 +86,10 @@ export class ColdTier implements CacheWatcher {
     this.#lag = runAhead(gpu);
     const { hot, signal, signalStride } = this.#probe;
     this.#rows = new Mailbox(gpu, cache.buffers.ring.size + hot.size, ROW_LETTERS, owner, (note, bytes) =>
-      this.#file(note.position, () => this.#takeRows(note, bytes)),
+      this.#letters.file(note.position, () => this.#takeRows(note, bytes)),
     );
     this.#signals = new Mailbox(gpu, signal.size, 2 * this.#lag, owner, (position, bytes) =>
-      this.#file(position, (now) => this.#takeSignal({ position, numbers: new Float32Array(bytes), stride: signalStride / 4 }, now)),
+      this.#letters.file(position, (now) => this.#takeSignal({ position, numbers: new Float32Array(bytes), stride: signalStride / 4 }, now)),
     );
   }
 
@@ -125,8 +115,9 @@ export class ColdTier implements CacheWatcher {
 
   /** Before the token at `position`, in its submit: applies what came back, and sends for rows that are about to leave the ring. */
   beforeToken(recorder: Recorder, position: number): void {
+    this.#changes++;
     this.#guests.prepare();
-    this.#apply(position, position - this.#lag);
+    this.#letters.apply(position, position - this.#lag);
     const { ring } = this.cache.policy;
     if ((this.#fresh || position - this.#stored >= Math.max(1, Math.floor(ring / 2))) && this.#rows.hasRoom) this.#sendRows(recorder, position);
     this.#observing = this.#guests.places > 0 && position % this.#every() === 0 && this.#signals.hasRoom;
@@ -155,6 +146,7 @@ export class ColdTier implements CacheWatcher {
 
   /** Tokens were taken back: others will stand at their positions. */
   rewind(tokens: number): void {
+    this.#changes++;
     for (const note of this.#notes) note.to = Math.min(note.to, tokens);
     this.#stored = Math.min(this.#stored, tokens);
     this.#occurrences.rewind(tokens);
@@ -179,7 +171,8 @@ export class ColdTier implements CacheWatcher {
    */
   resume(state: unknown, tokens: number): void {
     const known = isState(state) ? state : undefined;
-    this.#letters = [];
+    this.#changes++;
+    this.#letters.clear();
     for (const note of this.#notes) note.to = 0;
     this.#notes.clear();
     this.#prompt.dispose();
@@ -200,15 +193,22 @@ export class ColdTier implements CacheWatcher {
     await Promise.all([this.#rows.settled(), this.#signals.settled()]);
   }
 
-  /** Waits until everything under way has come back, and applies it: before the last token of a turn's input. Bounded by the GPU's queue. */
+  /**
+   * Waits until everything under way has come back, and applies it: before the last token of a turn's input. Bounded by the GPU's queue. Where tokens went on
+   * meanwhile, or another moment was put back, what came is left to its time. Throws DISPOSED, also where that happens meanwhile.
+   */
   async settle(): Promise<void> {
     this.#check();
+    const { promote } = this.settings;
+    const before = this.#changes;
     await Promise.all([this.#prompt.ready(), this.#rows.settled(), this.#signals.settled()]);
-    if (!this.#disposed) this.#apply(this.cache.tokens, Number.POSITIVE_INFINITY);
-    if (!this.settings.promote) return;
+    this.#check();
+    if (this.#changes !== before) return;
+    this.#letters.apply(this.cache.tokens, Number.POSITIVE_INFINITY);
     // Rows may have come to wait when their slots had just left pages; where nothing can be read they are woken a judgement later.
-    const evicted = await this.#probe.readEvicted(this.#ringStarts()).catch(() => undefined);
-    if (!evicted || this.#disposed) return;
+    const evicted = promote ? await this.#probe.readEvicted(this.#ringStarts()).catch(() => undefined) : undefined;
+    this.#check();
+    if (!evicted || this.#changes !== before) return;
     this.#evicted = evicted;
     this.#guests.refresh(evicted);
   }
@@ -220,23 +220,16 @@ export class ColdTier implements CacheWatcher {
     this.#guests.refresh(this.#evicted);
   }
 
-  /** Where every slot is. Between tokens. */
+  /** Where every slot is, at any moment. Only reads: nothing is applied earlier for it. What is on its way out of the GPU is cold. Throws DISPOSED as settle() does. */
   async counts(): Promise<TierCounts> {
-    await this.settle();
-    const { layers, kvHeads } = this.store.shape;
-    const tokens = this.cache.tokens;
+    this.#check();
+    await this.#prompt.ready();
+    this.#check();
+    const rows = this.#guests.rows(); // what the host knows must be of the moment at which the GPU is asked
+    const kept = Uint8Array.from({ length: this.cache.tokens }, (_, position) => Number(this.#isKept(position)));
     const evicted = await this.#probe.readEvicted(this.#ringStarts());
-    const counts = { hot: 0, cold: 0, gone: 0, recalled: 0 };
-    for (let layer = 0; layer < layers; layer++)
-      for (let head = 0; head < kvHeads; head++)
-        for (let position = 0; position < tokens; position++) {
-          const guest = this.#guests.holds(evicted, layer, head, position);
-          if (guest) counts.recalled++;
-          if (guest || !evicted.has(layer, head, position)) counts.hot++;
-          else if (this.store.has(position)) counts.cold++;
-          else counts.gone++;
-        }
-    return counts;
+    this.#check();
+    return countSlots(this.store.shape, evicted, rows, kept);
   }
 
   /** Positions that are guests now, ascending. */
@@ -247,7 +240,7 @@ export class ColdTier implements CacheWatcher {
   /** Resolves when the store's file is deleted; everything else is gone at once. */
   dispose(): Promise<void> {
     this.#disposed = true;
-    this.#letters = [];
+    this.#letters.clear();
     this.#prompt.dispose();
     this.#rows.dispose();
     this.#signals.dispose();
@@ -283,20 +276,8 @@ export class ColdTier implements CacheWatcher {
     return Array.from({ length: this.store.shape.layers }, (_, layer) => Math.min(this.cache.tokens, this.cache.ringStart(layer)));
   }
 
-  #file(position: number, apply: (now: number) => void): void {
-    this.#letters.push({ position, apply });
-  }
-
-  /**
-   * Applies letters of tokens up to `until`, oldest first: a fixed number of tokens late, so that the same prompt gives the same tokens however long a
-   * readback takes, as long as it takes no longer than the decoder runs ahead.
-   */
-  #apply(now: number, until: number): void {
-    if (this.#letters.length === 0) return;
-    const due = this.#letters.filter(({ position }) => position <= until);
-    if (due.length === 0) return;
-    this.#letters = this.#letters.filter(({ position }) => position > until);
-    for (const letter of due.sort((a, b) => a.position - b.position)) letter.apply(now);
+  #isKept(position: number): boolean {
+    return this.store.has(position) || [...this.#notes].some(({ from, to }) => position >= from && position < to);
   }
 
   #takeRows(note: RowsNote, bytes: ArrayBuffer): void {

@@ -98,11 +98,11 @@ export class Guests {
     }
   }
 
-  /** A slot stands in a guest row, and pages no longer hold it. */
-  holds(evicted: Evicted, layer: number, head: number, position: number): boolean {
-    if (!evicted.has(layer, head, position)) return false;
-    const place = this.#recall.guests.indexOf(Math.floor(position / BLOCK));
-    return (this.#written[place]?.rows[(layer * this.store.shape.kvHeads + head) * BLOCK + (position % BLOCK)] ?? NONE) !== NONE;
+  /** A copy of what the rows hold, by block: (L, G, BLOCK), 0 where nothing was written. */
+  rows(): Map<number, Uint8Array> {
+    return new Map(
+      this.#recall.guests.flatMap((block, place) => (block === undefined ? [] : [[block, this.#written[place]?.rows.slice() ?? new Uint8Array()]])),
+    );
   }
 
   /** Of the blocks that are there, ascending. */

@@ -124,6 +124,7 @@ const PACED = 2;
 async function takePrompt(runtime: Runtime, decoder: Decoder, sequence: Sequence, { ids, from }: Turn, options: TurnOptions): Promise<void> {
   const { transformer } = runtime;
   const { cache } = sequence;
+  await sequence.cold?.arrived(); // of the turn before: what comes late is applied at a fixed token
   cache.beginTurn({ first: cache.tokens === 0 ? from : cache.tokens, end: ids.length, newTokens: options.maxTokens });
   if (cache.tokens === 0) {
     const prompt = ids.slice(0, from);
