@@ -32,6 +32,9 @@ interface RowsNote {
   readonly ringStarts: readonly number[];
 }
 
+/** The token whose queries a readback holds. */
+type SignalNote = Pick<Signal, "position">;
+
 /** What a copy of the cache must know of the tier. */
 interface TierState {
   /** Of the blocks: must be the same for a block to belong to that moment. */
@@ -56,12 +59,13 @@ export class ColdTier implements CacheWatcher {
   readonly #guests: Guests;
   #prompt: PromptIntake;
   readonly #rows: Mailbox<RowsNote>;
-  readonly #signals: Mailbox<number>;
+  readonly #signals: Mailbox<SignalNote>;
   readonly #probe: Probe;
   readonly #occurrences = new Occurrences();
   readonly #lag: number;
   readonly #letters = new Letters();
   readonly #notes = new Set<RowsNote>(); // of rows that are not applied yet
+  readonly #observations = new Set<SignalNote>(); // of signals that are not applied yet
   #stored = 0; // positions below are captured
   #fresh = true; // nothing is known of the pages yet
   #observing = false;
@@ -85,12 +89,15 @@ export class ColdTier implements CacheWatcher {
     this.#probe = new Probe(gpu, cache, group, decode.rotated);
     this.#lag = runAhead(gpu);
     const { hot, signal, signalStride } = this.#probe;
-    this.#rows = new Mailbox(gpu, cache.buffers.ring.size + hot.size, ROW_LETTERS, owner, (note, bytes) =>
-      this.#letters.file(note.position, () => this.#takeRows(note, bytes)),
-    );
-    this.#signals = new Mailbox(gpu, signal.size, 2 * this.#lag, owner, (position, bytes) =>
-      this.#letters.file(position, (now) => this.#takeSignal({ position, numbers: new Float32Array(bytes), stride: signalStride / 4 }, now)),
-    );
+    this.#rows = new Mailbox(gpu, cache.buffers.ring.size + hot.size, ROW_LETTERS, owner, (note, bytes) => {
+      if (bytes) this.#letters.file(note.position, () => this.#takeRows(note, bytes));
+      else this.#notes.delete(note);
+    });
+    this.#signals = new Mailbox(gpu, signal.size, 2 * this.#lag, owner, (note, bytes) => {
+      if (bytes)
+        this.#letters.file(note.position, (now) => this.#takeSignal(note, { ...note, numbers: new Float32Array(bytes), stride: signalStride / 4 }, now));
+      else this.#observations.delete(note);
+    });
   }
 
   // -- the cache's prompt and tokens, as they are recorded
@@ -128,7 +135,8 @@ export class ColdTier implements CacheWatcher {
   }
 
   recordToken(recorder: Recorder, position: number): void {
-    if (this.#observing) this.#signals.copy(recorder, [whole(this.#probe.signal)], position);
+    const note = { position };
+    if (this.#observing && this.#signals.copy(recorder, [whole(this.#probe.signal)], note)) this.#observations.add(note);
     this.#observing = false;
   }
 
@@ -144,11 +152,13 @@ export class ColdTier implements CacheWatcher {
     await this.#prompt.ready();
   }
 
-  /** Tokens were taken back: others will stand at their positions. */
+  /** Tokens were taken back: others will stand at their positions. What their queries point at is not heard of any more; what was, stays. */
   rewind(tokens: number): void {
     this.#changes++;
     for (const note of this.#notes) note.to = Math.min(note.to, tokens);
+    for (const note of this.#observations) if (note.position >= tokens) this.#observations.delete(note);
     this.#stored = Math.min(this.#stored, tokens);
+    this.#observed = Math.min(this.#observed, tokens - 1);
     this.#occurrences.rewind(tokens);
     this.store.forget((position) => position >= tokens);
   }
@@ -175,6 +185,7 @@ export class ColdTier implements CacheWatcher {
     this.#letters.clear();
     for (const note of this.#notes) note.to = 0;
     this.#notes.clear();
+    this.#observations.clear();
     this.#prompt.dispose();
     this.#evicted = known?.evicted.copy() ?? new Evicted(this.store.shape, this.cache.plan.tokens);
     this.store.retain(({ index, version }) => known?.versions.get(index) === version);
@@ -309,7 +320,8 @@ export class ColdTier implements CacheWatcher {
     return count > 0 ? sum / count : 1;
   }
 
-  #takeSignal(signal: Signal, now: number): void {
+  #takeSignal(note: SignalNote, signal: Signal, now: number): void {
+    if (!this.#observations.delete(note)) return; // of a token that was taken back, or another moment
     const { promote, occurrences } = this.settings;
     const masses = blockMasses(this.store, this.#evicted, signal, this.group, { promote, attended: (block) => this.#guests.attended(block, signal.position) });
     if (occurrences)

@@ -22,13 +22,13 @@ export class Mailbox<Note> {
   readonly #under = new Set<Promise<void>>();
   #closed = false;
 
-  /** @param bytes most that one letter holds @param deliver called in order, later, with the caller's note and the bytes */
+  /** @param bytes most that one letter holds @param deliver called in order, later, with the caller's note and the bytes; without them where they did not arrive */
   constructor(
     private readonly gpu: Gpu,
     private readonly bytes: number,
     depth: number,
     owner: string,
-    private readonly deliver: (note: Note, bytes: ArrayBuffer) => void,
+    private readonly deliver: (note: Note, bytes: ArrayBuffer | undefined) => void,
   ) {
     this.#slots = Array.from({ length: depth }, (_, index) => ({
       buffer: gpu.createBuffer(`Mailbox.${index}`, bytes, "readback", { owner, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
@@ -77,12 +77,12 @@ export class Mailbox<Note> {
     for (const { buffer } of this.#slots) this.gpu.destroyBuffer(buffer);
   }
 
-  /** A letter that does not arrive (a lost device, a cache disposed meanwhile) changes nothing; whoever uses the GPU next is told. */
+  /** Why a letter does not arrive (a lost device, say) is told to whoever uses the GPU next. */
   async #await(slot: Slot<Note>): Promise<void> {
     const bytes = await this.gpu.map(slot.buffer, this.bytes).catch(() => undefined);
     const { note } = slot;
     slot.state = "free";
     slot.note = undefined;
-    if (bytes && note !== undefined && !this.#closed) this.deliver(note, bytes);
+    if (note !== undefined && !this.#closed) this.deliver(note, bytes);
   }
 }

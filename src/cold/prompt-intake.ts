@@ -24,7 +24,9 @@ export class PromptIntake {
     const importance = scores ? this.store.shape.kvHeads * scores.stride * 4 : 0;
     this.#staging = staging;
     this.#scores = scores;
-    this.#mailbox = new Mailbox(this.gpu, 2 * staging.planeWords * 4 + importance, 1, this.owner, (layer, bytes) => this.#take(layer, bytes));
+    this.#mailbox = new Mailbox(this.gpu, 2 * staging.planeWords * 4 + importance, 1, this.owner, (layer, bytes) =>
+      bytes ? this.#take(layer, bytes) : this.#giveUp(),
+    );
   }
 
   /** After a layer's keys and values stand there, scored. The buffer is free: ready() was awaited. */
@@ -48,6 +50,12 @@ export class PromptIntake {
     this.#mailbox?.dispose();
     this.#mailbox = undefined;
     this.#staging = undefined;
+  }
+
+  /** A layer did not arrive: what is kept is kept in all layers. Before a prompt the cache was empty, so nothing else is in the store. */
+  #giveUp(): void {
+    this.store.clear();
+    this.dispose();
   }
 
   #take(layer: number, bytes: ArrayBuffer): void {

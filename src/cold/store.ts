@@ -234,7 +234,9 @@ export class ColdStore {
   #beginBlock(index: number, layer: number, worth: number): void {
     if (layer === 0 && !this.#blocks.has(index)) this.#blocks.set(index, { index, layers: [], present: 0, version: 0, worth: 0 });
     const block = this.#blocks.get(index);
-    if (block) block.worth += worth;
+    if (block && block.layers.length < layer)
+      this.#delete(block); // a layer never came: it can never be whole
+    else if (block) block.worth += worth;
   }
 
   /** A block's part of a layer with values in memory, made if it is not there; undefined if there is no room for it. @param isNew all of it is about to be written */

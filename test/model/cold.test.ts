@@ -2,8 +2,10 @@
 // what goes wrong (no room, late reads, a cache that is gone or put back) changes no token that it should not.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { copyCache } from "../../src/cache/cache-snapshot";
+import { CacheSnapshot, copyCache } from "../../src/cache/cache-snapshot";
 import { fullBytesPerToken } from "../../src/cache/page-layout";
+import { Occurrences } from "../../src/cold/occurrences";
+import { Recall } from "../../src/cold/recall";
 import { BLOCK, coldBlockBytes } from "../../src/cold/store";
 import { resolveSampling } from "../../src/generate/sampling-options";
 import type { Gpu } from "../../src/gpu/device";
@@ -105,6 +107,76 @@ describe("every slot is in one place", () => {
     expect(counts.gone).toBe(0);
     decoder.dispose();
     for (const sequence of [fork, other]) sequence.dispose();
+    run.end();
+  });
+});
+
+describe("tokens that were taken back say nothing", () => {
+  /** Ranges of positions whose ids a signal counted, one a signal; and the tokens that each was said to be after the one before. */
+  function watchSignals() {
+    const counted = vi.spyOn(Occurrences.prototype, "masses");
+    const chosen = vi.spyOn(Recall.prototype, "choose");
+    return {
+      ranges: (from = 0): number[][] => counted.mock.calls.slice(from).map(([first, end]) => [first, end]),
+      steps: (): number[] => chosen.mock.calls.map(([, tokens]) => tokens),
+      end: () => [counted, chosen].map((spy) => spy.mockRestore()),
+    };
+  }
+
+  const oneByOne = (first: number, end: number): number[][] => Array.from({ length: end - first }, (_, i) => [first + i, first + i + 1]);
+
+  test("after a rewind every new token is counted once, and none that is gone", async () => {
+    const run = await startRun(transformer, { maxBytes: 1e7 });
+    const { cache } = run.sequence;
+    const signals = watchSignals();
+    await run.feed(20);
+    await run.cold.arrived();
+    const known = signals.ranges().length;
+    const left = cache.tokens - 4;
+    cache.rewind(left);
+    for (let i = 0; i < 12; i++) {
+      await run.feed(1);
+      await gpu.idle();
+      await run.cold.arrived();
+    }
+    await run.cold.settle();
+    expect(signals.ranges(known)).toEqual(oneByOne(left, left + 12));
+    expect(Math.min(...signals.steps())).toBeGreaterThan(0);
+    signals.end();
+    run.end();
+  });
+
+  test("of what was under way when another moment was put back nothing is applied", async () => {
+    const run = await startRun(transformer, { maxBytes: 1e7 });
+    const { cache } = run.sequence;
+    await run.feed(20);
+    await run.cold.settle();
+    const mark = new CacheSnapshot(gpu, cache, "mark");
+    const { tokens } = cache;
+    const map = gpu.map.bind(gpu);
+    let open = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const spy = vi.spyOn(gpu, "map").mockImplementation(async (buffer, bytes) => {
+      if (buffer.label.startsWith("Mailbox")) await gate;
+      return map(buffer, bytes);
+    });
+    await run.feed(4);
+    mark.restore(cache);
+    const signals = watchSignals();
+    open();
+    await run.cold.arrived();
+    for (let i = 0; i < 8; i++) {
+      await run.feed(1);
+      await run.cold.arrived();
+    }
+    await run.cold.settle();
+    expect(signals.ranges()).toEqual(oneByOne(tokens, tokens + 8));
+    expect(signals.steps()).toEqual(Array(8).fill(1));
+    signals.end();
+    spy.mockRestore();
+    mark.dispose();
     run.end();
   });
 });

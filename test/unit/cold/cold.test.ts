@@ -116,6 +116,14 @@ describe("store", () => {
     expect(store.maxBytes).toBe(4 * one);
   });
 
+  test("a block that lacks a layer is of no use: it goes, and takes no more from the bytes than it had", () => {
+    const { rows } = layerRows(32, 3);
+    const wide = new ColdStore({ ...SHAPE, layers: 3 }, 1e6);
+    for (const layer of [0, 2]) wide.put(layer, rows, [0, 32], (position) => position, () => 1); // biome-ignore format: one line
+    wide.finish(0, 32);
+    expect([wide.bytes, wide.has(0), [...wide.blocks].length]).toEqual([0, false, 0]);
+  });
+
   test("tokens taken back are forgotten, other moments' blocks dropped", () => {
     const { store } = filled(10 * one, 32);
     const versions = new Map([...store.blocks].map(({ index, version }) => [index, version]));
