@@ -40,6 +40,7 @@ export class Guests {
     this.places = Math.floor(cache.plan.extras.guests / BLOCK);
     this.#recall = new Recall(this.places, options);
     this.#written = this.#recall.guests.map(() => this.#nothing(0));
+    store.isGuest = (block) => this.#recall.has(block);
   }
 
   /** What a copy of the cache must know: the rows themselves are copied on the GPU. */
@@ -76,23 +77,23 @@ export class Guests {
 
   /** Who comes by one token's masses, seen from the token at `now` on. What is pointed at is worth keeping. */
   choose(masses: ReadonlyMap<number, number>, tokens: number, evicted: Evicted, now: number): void {
-    const changes = this.#recall.choose(masses, tokens, (block) => this.store.block(block) !== undefined);
-    for (const { place, block } of changes) {
-      const kept = this.store.block(block);
-      if (kept) kept.worth = Math.max(kept.worth, this.#recall.pointed(block));
+    const kept = (block: number): boolean => this.store.block(block) !== undefined;
+    this.#recall.choose(masses, tokens, kept, ({ place, block }) => {
+      if (!this.store.readable(block)) return false; // asked before rows of whoever is there are overwritten
+      const comes = this.store.block(block);
+      if (comes) comes.worth = Math.max(comes.worth, this.#recall.pointed(block));
       this.#written[place] = this.#nothing(now);
       this.#write(place, block, evicted, true);
-    }
+      return true;
+    });
   }
 
   /** Slots evicted, or demoted, since their block came join it; a block that the store gave up leaves. */
   refresh(evicted: Evicted): void {
     for (const [place, block] of this.#recall.guests.entries()) {
       if (block === undefined) continue;
-      if (this.store.block(block)) {
-        this.#write(place, block, evicted);
-        continue;
-      }
+      if (this.store.block(block)) this.#write(place, block, evicted);
+      if (this.store.block(block)) continue; // it is there still: what was to be written could be read
       this.#empty(place);
       this.#leave(place);
     }

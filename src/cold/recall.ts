@@ -53,8 +53,9 @@ export class Recall {
    * Takes in the masses of one token: who comes. What is pointed at again and again adds up, and fades; a block also counts for its neighbours, as what
    * is said takes more than one block and is read on from where it was found.
    * @param tokens since the last call @param kept blocks that the store holds
+   * @param comes makes a change; where it cannot, the block stays away and whoever is there stays there
    */
-  choose(masses: ReadonlyMap<number, number>, tokens: number, kept: (block: number) => boolean): Change[] {
+  choose(masses: ReadonlyMap<number, number>, tokens: number, kept: (block: number) => boolean, comes: (change: Change) => boolean = () => true): Change[] {
     const fade = 0.5 ** (tokens / this.options.halfLife);
     for (const [block, value] of this.#pointed)
       if (value * fade > FORGOTTEN) this.#pointed.set(block, value * fade);
@@ -69,6 +70,7 @@ export class Recall {
       const place = this.#leastPlace();
       const guest = this.guests[place];
       if (place < 0 || (guest !== undefined && STAY * this.pointed(guest) >= value)) break;
+      if (!comes({ place, block })) continue;
       this.guests[place] = block;
       changes.push({ place, block });
     }

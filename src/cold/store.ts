@@ -46,6 +46,8 @@ export function coldBlockBytes(shape: CacheShape): number {
 const BATCH = 64;
 
 export class ColdStore {
+  /** Blocks that are on the GPU as well: said by who brings them there. They go last. */
+  isGuest: (index: number) => boolean = () => false;
   readonly #blocks = new Map<number, ColdBlock>();
   #parts = 0; // of all blocks
   #versions = 1;
@@ -83,7 +85,7 @@ export class ColdStore {
 
   /** Bytes that blocks take, free room of the file included; never above the limit. */
   get bytes(): number {
-    return (2 * this.#parts + this.#freeRecords) * planeBytes(this.shape);
+    return (2 * this.#parts + (this.#file?.free ?? 0)) * planeBytes(this.shape);
   }
 
   /** Of them those in the file, as the browser says. */
@@ -119,7 +121,8 @@ export class ColdStore {
   }
 
   /**
-   * Sets the limit; what no longer fits goes for good at once, the least worth first.
+   * Sets the limit; what no longer fits goes for good at once, the least worth first, guests last. A slot that was promoted has left its pages: below the bytes
+   * of all guests such slots are gone with their block, and a larger budget cannot bring them back.
    * Throws BAD_OPTION for a limit that is no number of bytes or below one block; nothing has changed then.
    */
   limit(maxBytes: number): void {
@@ -208,7 +211,7 @@ export class ColdStore {
   restore(layer: number, head: number, position: number): Uint32Array<ArrayBuffer> | undefined {
     const block = this.has(position) ? this.#blocks.get(Math.floor(position / BLOCK)) : undefined;
     const part = block?.layers[layer];
-    const values = part && this.#valuesOf(block, layer);
+    const values = part && this.#valuesOf(block)?.[layer];
     if (!values) return undefined;
     const { headSize } = this.shape;
     const words = new Uint32Array(headSize);
@@ -217,6 +220,12 @@ export class ColdStore {
       decodeVector(codes, slot * headSize, scales, 2 * slot, headSize, words, (plane * headSize) / 2);
     }
     return words;
+  }
+
+  /** The block is here and restore() will give its slots: its values were read, where they lie in a file. If they cannot be, it is gone. */
+  readable(index: number): boolean {
+    const block = this.#blocks.get(index);
+    return block !== undefined && this.#valuesOf(block) !== undefined;
   }
 
   clear(): void {
@@ -247,7 +256,7 @@ export class ColdStore {
     if (!part) {
       block.layers[layer] = { keys: makePlane(this.shape), values: makePlane(this.shape) };
       this.#parts++;
-      this.#shrink();
+      this.#shrink(block);
     } else if (typeof part.values === "number") {
       if (isNew) {
         this.#file?.release(part);
@@ -284,8 +293,8 @@ export class ColdStore {
     } else this.#delete(block);
   }
 
-  /** Values of one layer of a block. All its layers are read at once, as all are asked for when it comes back; where that fails, the block is gone. */
-  #valuesOf(block: ColdBlock, layer: number): Plane | undefined {
+  /** Values of a block by layer, read at once, as all are asked for when it comes back; where that fails, the block is gone. */
+  #valuesOf(block: ColdBlock): readonly (Plane | undefined)[] | undefined {
     if (this.#read?.block !== block) {
       const planes = block.layers.map(({ values }) => (typeof values === "number" ? this.#file?.read(values) : values));
       if (planes.includes(undefined)) {
@@ -294,25 +303,28 @@ export class ColdStore {
       }
       this.#read = { block, planes };
     }
-    return this.#read.planes[layer];
+    return this.#read.planes;
   }
 
   #copyOf(part: LayerPart): Plane | undefined {
     return typeof part.values === "number" ? this.#file?.read(part.values) : makePlane(this.shape, part.values.bytes);
   }
 
-  get #freeRecords(): number {
-    return this.#file?.free ?? 0;
-  }
-
-  #shrink(): void {
+  /** @param coming block that is taken in */
+  #shrink(coming?: ColdBlock): void {
     const most = Math.floor(this.#maxBytes / (2 * planeBytes(this.shape)));
-    while (this.#parts > most && this.#dropLeast());
+    while (this.#parts > most && this.#dropLeast(coming));
   }
 
-  #dropLeast(): boolean {
-    let least: ColdBlock | undefined;
-    for (const block of this.#blocks.values()) if (!least || block.worth < least.worth) least = block;
+  /**
+   * Of the blocks that are no guests the least worth goes. Where there is none, or but the one that comes in, it is the least of all: what is kept would never
+   * change again otherwise, and nothing but what is kept can become a guest.
+   */
+  #dropLeast(coming?: ColdBlock): boolean {
+    const all = [...this.#blocks.values()];
+    const others = all.filter(({ index }) => !this.isGuest(index));
+    const asked = others.some((block) => block !== coming) ? others : all;
+    const least = asked.reduce<ColdBlock | undefined>((first, block) => (first && first.worth <= block.worth ? first : block), undefined);
     if (least) this.#delete(least);
     return least !== undefined;
   }
