@@ -58,7 +58,8 @@ export interface Session {
   restore(mark: SessionMark): Promise<void>;
   usage(): Promise<SessionUsage>;
   /**
-   * Sets another byte limit for the cold tier; what no longer fits is gone at once, the least worth first.
+   * Sets another byte limit for the cold tier; what no longer fits is gone at once, the least worth first, what is recalled last: where
+   * that has left its pages (recall.promote), nothing of it is left then.
    * Throws BUSY, and BAD_OPTION below one block or where there is no cold tier; nothing has changed then.
    */
   limitCold(maxBytes: number): Promise<void>;

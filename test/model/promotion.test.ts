@@ -2,6 +2,7 @@
 // more precise than what is stored, nothing pinned taken out of pages.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { coldBlockBytes } from "../../src/cold/store";
 import type { ColdOptions } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import type { Transformer } from "../../src/model/transformer";
@@ -57,6 +58,25 @@ test.each([
   await checkAll(run);
   await checkAll({ ...run, sequence: fork, cold: fork.cold });
   fork.dispose();
+  run.end();
+});
+
+test("what was promoted stays while the limit has room for all guests, and is gone below that", async () => {
+  const one = coldBlockBytes(transformer.config);
+  const run = await startRun(transformer, { ...COLD, maxBytes: 12 * one }, { policy: "rate-distortion" });
+  let waited = 0;
+  for (let round = 0; round < 8; round++) {
+    waited += (await promotedIn(run, 1)).waited.size;
+    const before = await rowsOf(run);
+    run.cold.limit(3 * one);
+    expect(await rowsOf(run)).toEqual(before);
+    run.cold.limit(12 * one);
+  }
+  expect(waited).toBeGreaterThan(0);
+  const before = (await rowsOf(run)).awake.length;
+  run.cold.limit(2 * one);
+  expect((await rowsOf(run)).awake.length).toBeLessThan(before);
+  await checkAll(run);
   run.end();
 });
 
