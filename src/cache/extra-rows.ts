@@ -6,7 +6,7 @@ import type { MarkerSpan } from "../engine-types";
 import type { Gpu } from "../gpu/device";
 import type { CacheBuffers } from "./cache-buffers";
 import type { CachePlan } from "./cache-plan";
-import { encodeGuest, type Guest, NOWHERE } from "./guest-rows";
+import { encodeGuest, type Guest, NOWHERE, WAITING } from "./guest-rows";
 import { guestRowWords, markerRowWords } from "./page-layout";
 
 export type { Guest };
@@ -68,6 +68,15 @@ export function markerSpans(tables: Uint32Array, plan: CachePlan, at: { readonly
     end = first;
   }
   return spans;
+}
+
+/** Positions of a head's guests, read from a copy of the tables; those that wait, and are not attended to yet, are left out. */
+export function guestPositions(tables: Uint32Array, plan: CachePlan, { layer, head }: { readonly layer: number; readonly head: number }): number[] {
+  const { extras, shape, tableStride } = plan;
+  const stride = guestRowWords(shape.headSize, extras.guestBits);
+  const first = layer * tableStride + guestStart(plan) + head * extras.guests * stride;
+  const words = Array.from({ length: extras.guests }, (_, row) => tables[first + (row + 1) * stride - 1] ?? NOWHERE);
+  return words.filter((word) => word < WAITING); // an empty one has all bits set
 }
 
 /** Words from a layer's table to its guests. */

@@ -3,6 +3,7 @@
 // written into guest rows between two steps. Nothing here is waited for by a step.
 // Leaves to others: what blocks hold (store), who is pointed at (signal), who comes and goes (recall).
 
+import { guestPositions } from "../cache/extra-rows";
 import type { KvCache, PromptStaging, RowScores } from "../cache/kv-cache";
 import { openRing } from "../cache/open-ring";
 import type { CacheWatcher } from "../cache/watcher";
@@ -20,7 +21,7 @@ import type { ColdSettings } from "./options";
 import { Probe } from "./probe";
 import { PromptIntake } from "./prompt-intake";
 import { blockMasses, type Signal } from "./signal";
-import { ColdStore } from "./store";
+import { BLOCK, ColdStore } from "./store";
 import { countSlots, type TierCounts } from "./tier-counts";
 
 /** What a readback of rows says: ring rows of positions [from, to), and what pages held before the token at `position`. */
@@ -236,11 +237,15 @@ export class ColdTier implements CacheWatcher {
     this.#check();
     await this.#prompt.ready();
     this.#check();
-    const rows = this.#guests.rows(); // what the host knows must be of the moment at which the GPU is asked
-    const kept = Uint8Array.from({ length: this.cache.tokens }, (_, position) => Number(this.#isKept(position)));
-    const evicted = await this.#probe.readEvicted(this.#ringStarts());
+    const { gpu, cache, store } = this;
+    const kept = Uint8Array.from({ length: cache.tokens }, (_, position) => Number(this.#isKept(position)));
+    const guests = new Set([...store.blocks].flatMap(({ index }) => (store.isGuest(index) ? [index] : [])));
+    // What the host knows is taken and the GPU is asked at the same moment: tokens may go on before it answers.
+    const [evicted, tables] = await Promise.all([this.#probe.readEvicted(this.#ringStarts()), gpu.read(cache.buffers.tables)]);
     this.#check();
-    return countSlots(this.store.shape, evicted, rows, kept);
+    return countSlots(cache.plan, evicted, kept, (at) =>
+      guestPositions(new Uint32Array(tables), cache.plan, at).filter((position) => guests.has(Math.floor(position / BLOCK))),
+    );
   }
 
   /** Positions that are guests now, ascending. */

@@ -40,7 +40,7 @@ export class Guests {
     this.places = Math.floor(cache.plan.extras.guests / BLOCK);
     this.#recall = new Recall(this.places, options);
     this.#written = this.#recall.guests.map(() => this.#nothing(0));
-    store.isGuest = (block) => this.#recall.has(block);
+    store.isGuest = (block) => this.has(block);
   }
 
   /** What a copy of the cache must know: the rows themselves are copied on the GPU. */
@@ -99,11 +99,9 @@ export class Guests {
     }
   }
 
-  /** A copy of what the rows hold, by block: (L, G, BLOCK), 0 where nothing was written. */
-  rows(): Map<number, Uint8Array> {
-    return new Map(
-      this.#recall.guests.flatMap((block, place) => (block === undefined ? [] : [[block, this.#written[place]?.rows.slice() ?? new Uint8Array()]])),
-    );
+  /** The block has a place. */
+  has(block: number): boolean {
+    return this.#recall.has(block);
   }
 
   /** Of the blocks that are there, ascending. */
