@@ -211,14 +211,13 @@ export class ColdTier implements CacheWatcher {
    */
   async settle(): Promise<void> {
     this.#check();
-    const { promote } = this.settings;
     const before = this.#changes;
-    await Promise.all([this.#prompt.ready(), this.#rows.settled(), this.#signals.settled()]);
+    await Promise.all([this.#prompt.ready(), this.arrived()]);
     this.#check();
     if (this.#changes !== before) return;
     this.#letters.apply(this.cache.tokens, Number.POSITIVE_INFINITY);
     // Rows may have come to wait when their slots had just left pages; where nothing can be read they are woken a judgement later.
-    const evicted = promote ? await this.#probe.readEvicted(this.#ringStarts()).catch(() => undefined) : undefined;
+    const evicted = this.settings.promote ? await this.#probe.readEvicted(this.#ringStarts()).catch(() => undefined) : undefined;
     this.#check();
     if (!evicted || this.#changes !== before) return;
     this.#evicted = evicted;
@@ -292,8 +291,11 @@ export class ColdTier implements CacheWatcher {
     return Array.from({ length: this.store.shape.layers }, (_, layer) => Math.min(this.cache.tokens, this.cache.ringStart(layer)));
   }
 
+  /** Is in the store, is on its way there, or stands in a row of the ring that is sent for next. */
   #isKept(position: number): boolean {
-    return this.store.has(position) || [...this.#notes].some(({ from, to }) => position >= from && position < to);
+    const { tokens, policy } = this.cache;
+    if (this.store.has(position) || position >= Math.max(this.#stored, tokens - policy.ring)) return true;
+    return [...this.#notes].some(({ from, to }) => position >= from && position < to);
   }
 
   #takeRows(note: RowsNote, bytes: ArrayBuffer): void {

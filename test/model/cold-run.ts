@@ -48,12 +48,26 @@ export async function startRun(
 ): Promise<Run> {
   const { gpu } = transformer;
   const sequence = new Sequence(transformer, { ...(policy && { policy }), budget: { ratio }, cold }, tokens, prompt);
-  const decoder = new Decoder(transformer, sequence.cache, resolveSampling({}), []);
   const random = seeded(5);
   const id = (): number => 300 + Math.floor(random() * 200);
-  if (!sequence.cold) throw new Error("no cold tier");
   await gpu.kernels.ready();
   await prefill(transformer, Array.from({ length: prompt }, id), [sequence.target()], { step: {}, record: () => {} });
+  return runOn(transformer, sequence, id);
+}
+
+/** Goes on with a fork, and disposes what it was made from. */
+export async function forkRun({ transformer, sequence, end }: Run): Promise<Run> {
+  const fork = sequence.fork();
+  await fork.cold?.ready();
+  end();
+  const random = seeded(6);
+  return runOn(transformer, fork, () => 300 + Math.floor(random() * 200));
+}
+
+function runOn(transformer: Transformer, sequence: Sequence, id: () => number): Run {
+  const { gpu } = transformer;
+  if (!sequence.cold) throw new Error("no cold tier");
+  const decoder = new Decoder(transformer, sequence.cache, resolveSampling({}), []);
   return {
     transformer,
     sequence,
