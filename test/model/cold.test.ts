@@ -16,7 +16,7 @@ import { readWords } from "../kernels/cache-checks";
 import { testGpu } from "../kernels/gpu";
 import { slotsInPages } from "../reference/page-table";
 import { type FakeOpfs, stubOpfs } from "../unit/load/fake-opfs";
-import { checkAll, guestsOf, loadTiny, POLICY, PROMPT, type Run, startRun } from "./cold-run";
+import { checkAll, checkCounts, guestsOf, loadTiny, POLICY, PROMPT, type Run, readPlaces, startRun } from "./cold-run";
 
 const DECODED = 4096;
 
@@ -296,6 +296,8 @@ test("4,096 tokens within both limits, judged anew by what they look at", { time
     await run.feed(1, false);
     if (decoded % 4 === 0) await gpu.idle();
     if (run.cold.store.bytes > maxBytes || run.sequence.cache.bytes > budget) expect.fail(`a limit was passed at token ${decoded}`);
+    if (decoded % 64 !== 0) continue;
+    await checkCounts(run, await readPlaces(run));
     if (decoded % 512 !== 0) continue;
     const counts = await checkAll(run);
     expect(counts.recalled).toBeGreaterThan(0);
