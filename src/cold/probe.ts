@@ -9,7 +9,7 @@ import { hotSlots } from "../kernels/hot-slots";
 import { Evicted, hotWords } from "./evicted";
 
 export class Probe {
-  readonly hot: GPUBuffer; // (L) of (2, G, words) u32, held and demoted, each padded
+  readonly hot: GPUBuffer; // (L) of (3, G, words) u32, held, demoted and risen, each padded
   readonly signal: GPUBuffer; // (L) of (H, D) and (H) f32, each padded
   readonly signalStride: number; // bytes of a layer
   readonly #hotStride: number; // bytes of a layer
@@ -27,7 +27,7 @@ export class Probe {
     const { plan, policy, buffers } = cache;
     const { layers, kvHeads, headSize } = plan.shape;
     const { info, units, partials } = buffers;
-    this.#hotWords = 2 * kvHeads * hotWords(plan.tokens);
+    this.#hotWords = 3 * kvHeads * hotWords(plan.tokens);
     this.#hotStride = align(this.#hotWords * 4);
     this.signalStride = align(kvHeads * group * (headSize + 1) * 4);
     this.hot = gpu.createBuffer("ColdTier.hot", layers * this.#hotStride, "scratch", { owner: plan.owner });
@@ -74,7 +74,7 @@ export class Probe {
     this.#signalOps[layer]?.record(recorder);
   }
 
-  /** What `hot` held, layers without their padding: (L, 2, G, words). */
+  /** What `hot` held, layers without their padding: (L, 3, G, words). */
   hotBits(padded: Uint32Array): Uint32Array {
     const bits = new Uint32Array(this.#hotOps.length * this.#hotWords);
     for (let layer = 0; layer < this.#hotOps.length; layer++) {

@@ -9,7 +9,8 @@ export const LOCAL = 128;
 
 /**
  * Part of the attention to a demoted slot that counts: what is wrong where it looks. Rounded to two or three bits a key and a value are off by about an eighth of
- * their energy (methods.md 10.1).
+ * their energy (methods.md 10.1). Where its importance rose significantly when it was judged anew, the proposal decompresses a slot (AGACC 2.6, step 3): there all
+ * of it counts, so that its block comes back and it stands in a guest's bits.
  */
 const DEMOTED = 1 / 8;
 
@@ -29,7 +30,7 @@ export interface Signal {
  * Exact but for the keys' rounding: the proposal's expected mass of a marker (AGACC 2.4.3) stands for the same where only the marker is at hand.
  * Blocks among the newest LOCAL tokens count nothing: heads that look there do so whatever is said, and the ring and the policy's recency serve them.
  * @param attended blocks whose evicted slots the GPU attended to as guests: they are part of lse already
- * @param promote slots that pages hold demoted point as well, at an eighth; they are part of lse, too
+ * @param promote slots that pages hold demoted point as well, at an eighth, in full where they rose; they are part of lse, too
  */
 export function blockMasses(
   store: ColdStore,
@@ -57,7 +58,7 @@ export function blockMasses(
           return bits && part ? massOf(part.keys, kvHead * BLOCK, bits, query, headSize, lse) : 0;
         };
         own[number] = massAt(evicted.words);
-        if (promote) demoted[number] = DEMOTED * massAt(evicted.demoted);
+        if (promote) demoted[number] = DEMOTED * massAt(evicted.demoted) + (1 - DEMOTED) * massAt(evicted.risen);
         if (!attended(index)) total += own[number] ?? 0;
       }
       for (const [number, { index }] of blocks.entries()) {

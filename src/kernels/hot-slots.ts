@@ -1,4 +1,4 @@
-// hot-slots: one dispatch of shaders/hot-slots.wgsl: the positions that a layer's pages hold, and which of them demoted.
+// hot-slots: one dispatch of shaders/hot-slots.wgsl: the positions that a layer's pages hold, which of them demoted, and whose importance of these rose.
 
 import shader from "../../shaders/hot-slots.wgsl?raw";
 import type { Gpu } from "../gpu/device";
@@ -9,7 +9,7 @@ import { bindCacheKernel, type CacheGeometry } from "./cache-kernel";
 export interface HotSlotsArgs {
   readonly info: BufferView;
   readonly table: BufferView;
-  readonly hot: BufferView; // (2, G, words) u32, a bit a position, zero before: held, and held in fewer bits than a guest has
+  readonly hot: BufferView; // (3, G, words) u32, a bit a position, zero before: held, in fewer bits than a guest has, and risen besides
   readonly formats: number; // of the policy
   readonly pool: readonly GPUBuffer[];
 }

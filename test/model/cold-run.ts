@@ -180,7 +180,7 @@ export async function checkAll(run: Run) {
 }
 
 /** Pages have it in fewer bits than a guest. */
-function isDemoted({ plan, policy }: KvCache, format: number | undefined): boolean {
+export function isDemoted({ plan, policy }: KvCache, format: number | undefined): boolean {
   const { keyBits = 16, valueBits = 16, basis } = policy.formats[format ?? -1] ?? {};
   return basis === "none" || keyBits + valueBits < 2 * plan.extras.guestBits;
 }

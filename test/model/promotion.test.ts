@@ -6,9 +6,11 @@ import { coldBlockBytes } from "../../src/cold/store";
 import type { ColdOptions } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import type { Transformer } from "../../src/model/transformer";
+import { PRESETS } from "../../src/policy/presets";
 import { readWords, slotFormats } from "../kernels/cache-checks";
 import { testGpu } from "../kernels/gpu";
-import { checkAll, guestsOf, loadTiny, PROMPT, type Run, startRun } from "./cold-run";
+import { slotsInPages } from "../reference/page-table";
+import { checkAll, guestsOf, isDemoted, loadTiny, PROMPT, type Run, startRun } from "./cold-run";
 
 let gpu: Gpu;
 let transformer: Transformer;
@@ -58,6 +60,30 @@ test.each([
   await checkAll(run);
   await checkAll({ ...run, sequence: fork, cold: fork.cold });
   fork.dispose();
+  run.end();
+});
+
+test("slots whose importance rose when it was judged anew are known to the tier, and stand in a guest's bits later", async () => {
+  const policy = { ...PRESETS["rate-distortion"].spec, reevaluate: { every: 32, window: 32 } };
+  const run = await startRun(transformer, COLD, { policy, ratio: 0.15 });
+  const { layers, kvHeads } = transformer.config;
+  const [risen, promoted] = [new Set<string>(), new Set<string>()];
+  for (let round = 0; round < 14; round++) {
+    await run.feed(12);
+    await run.cold.settle();
+    const { evicted } = run.cold.state;
+    const words = await readWords(gpu, run.sequence.cache);
+    for (let list = 0; list < layers * kvHeads; list++) {
+      const [layer, head] = [Math.floor(list / kvHeads), list % kvHeads];
+      const held = slotsInPages(words, layer, head).flatMap((slot) => (slot.held && isDemoted(run.sequence.cache, slot.format) ? [slot.position] : []));
+      const known = Array.from({ length: run.sequence.cache.tokens }, (_, position) => position).filter((at) => evicted.hasRisen(layer, head, at));
+      expect(known).toEqual(held.sort((a, b) => a - b));
+      for (const position of held) risen.add(`${layer} ${head} ${position}`);
+    }
+    for (const key of (await rowsOf(run)).awake) if (risen.has(key)) promoted.add(key);
+  }
+  console.info(`${risen.size} slots rose, ${promoted.size} of them came back in full`);
+  expect(promoted.size).toBeGreaterThan(0);
   run.end();
 });
 

@@ -22,21 +22,25 @@ export function occurrenceShares(
   return shares;
 }
 
-/** One head's share by block: e^{s_j} of the block's cold slots over e^{lse} and all cold slots' e^{s_j}. */
+/**
+ * One head's share by block: e^{s_j} of the block's cold slots over e^{lse} and all cold slots' e^{s_j}; at most 1. Slots that pages hold demoted are part of lse
+ * already, and `counts` is the part of their e^{s_j} that counts.
+ */
 export function coldShares(
   query: Numbers,
   lse: number,
-  slots: readonly { readonly position: number; readonly key: Numbers }[],
+  slots: readonly { readonly position: number; readonly key: Numbers; readonly counts?: number }[],
   block: number,
 ): Map<number, number> {
   const D = query.length;
-  const weights = slots.map(({ position, key }) => {
+  const weights = slots.map(({ position, key, counts }) => {
     let dot = 0;
     for (let c = 0; c < D; c++) dot += (query[c] ?? Number.NaN) * (key[c] ?? Number.NaN);
-    return { at: Math.floor(position / block), weight: Math.exp(dot / Math.sqrt(D) - lse) };
+    return { at: Math.floor(position / block), weight: (counts ?? 1) * Math.exp(dot / Math.sqrt(D) - lse), isCold: counts === undefined };
   });
-  const total = 1 + weights.reduce((sum, { weight }) => sum + weight, 0);
+  const total = 1 + weights.reduce((sum, { weight, isCold }) => sum + (isCold ? weight : 0), 0);
   const shares = new Map<number, number>();
   for (const { at, weight } of weights) shares.set(at, (shares.get(at) ?? 0) + weight / total);
+  for (const [at, share] of shares) shares.set(at, Math.min(1, share));
   return shares;
 }

@@ -143,7 +143,7 @@ describe("evicted", () => {
       fc.property(bits, bits, fc.integer({ min: 0, max: 8 }), fc.integer({ min: 8, max: tokens }), (first, second, sinks, start) => {
         const evicted = new Evicted({ layers: 1, kvHeads: 1, headSize: 8 }, tokens);
         const words = (hot: Uint8Array): Uint32Array => {
-          const packed = new Uint32Array(6); // held, and demoted
+          const packed = new Uint32Array(9); // held, demoted, and risen
           hot.forEach((bit, position) => {
             packed[position >> 5] = ((packed[position >> 5] ?? 0) | (bit << (position & 31))) >>> 0;
           });
@@ -160,26 +160,34 @@ describe("evicted", () => {
 });
 
 describe("masses", () => {
-  test("against f64, over ragged heads", () => {
+  test.for([false, true])("against f64, over ragged heads; with what pages hold demoted: %s", (promote) => {
     const tokens = 40;
     const group = 3;
     const { store } = filled(1e6, tokens);
     const evicted = new Evicted(SHAPE, 400);
     const random = seeded(11);
-    const hot = Uint32Array.from({ length: 2 * evicted.words.length }, () => random() * 2 ** 32);
+    const hot = Uint32Array.from({ length: 3 * evicted.words.length }, () => random() * 2 ** 32);
+    for (let word = 0; word < hot.length; word++) {
+      const before = hot[word - SHAPE.kvHeads * evicted.stride] ?? 0;
+      if (Math.floor(word / (SHAPE.kvHeads * evicted.stride)) % 3 > 0) hot[word] = (hot[word] ?? 0) & before; // those demoted are held, those risen demoted
+    }
     evicted.update(hot, 2, [tokens - 3, tokens - 7]);
     const stride = 6 * 8 + 6 + 10;
     const normal = gaussian(seeded(12));
     const numbers = Float32Array.from({ length: 2 * stride }, () => normal());
-    const got = blockMasses(store, evicted, { position: 300, numbers, stride }, group);
+    const got = blockMasses(store, evicted, { position: 300, numbers, stride }, group, { promote });
     const want = new Map<number, number>();
     for (let layer = 0; layer < 2; layer++)
       for (let head = 0; head < 6; head++) {
         const query = numbers.subarray(layer * stride + head * 8, layer * stride + head * 8 + 8);
         const kvHead = Math.floor(head / group);
         const slots = Array.from({ length: tokens }, (_, position) => position)
-          .filter((position) => evicted.has(layer, kvHead, position))
-          .map((position) => ({ position, key: unpack(store.restore(layer, kvHead, position) ?? new Uint32Array()).slice(0, 8) }));
+          .filter((position) => evicted.has(layer, kvHead, position) || (promote && evicted.isDemoted(layer, kvHead, position)))
+          .map((position) => ({
+            position,
+            ...(!evicted.has(layer, kvHead, position) && { counts: evicted.hasRisen(layer, kvHead, position) ? 1 : 1 / 8 }),
+            key: unpack(store.restore(layer, kvHead, position) ?? new Uint32Array()).slice(0, 8),
+          }));
         for (const [block, share] of coldShares(query, numbers[layer * stride + 48 + head] ?? Number.NaN, slots, BLOCK))
           if (share > 1e-3) want.set(block, (want.get(block) ?? 0) + share);
       }
@@ -189,11 +197,12 @@ describe("masses", () => {
     expectClose(order.map((block) => got.get(block) ?? Number.NaN), order.map((block) => want.get(block) ?? Number.NaN), close); // biome-ignore format: one line
   });
 
-  test("what pages hold demoted points at an eighth, where it is to be promoted", () => {
+  test("what pages hold demoted points at an eighth, where it is to be promoted; in full where its importance rose", () => {
     const { store } = filled(1e6, 16);
     const evicted = new Evicted(SHAPE, 400);
-    const hot = new Uint32Array(2 * evicted.words.length).fill(0xffff); // all is held
-    for (const row of [2, 3, 6, 7]) hot[row * evicted.stride] = 0xff00; // block 1 demoted
+    const hot = new Uint32Array(3 * evicted.words.length).fill(0xffff); // all is held
+    for (const row of [2, 3, 8, 9]) hot[row * evicted.stride] = 0xff00; // block 1 demoted
+    for (const row of [4, 5, 10, 11]) hot[row * evicted.stride] = 0;
     evicted.update(hot, 0, [16, 16]);
     expect([evicted.has(0, 0, 9), evicted.isDemoted(0, 0, 9), evicted.isDemoted(1, 1, 7), evicted.isDemoted(1, 1, 8)]).toEqual([false, true, false, true]);
     const signal = { position: 300, numbers: new Float32Array(2 * 24).fill(0), stride: 24 };
@@ -202,12 +211,16 @@ describe("masses", () => {
     const masses = blockMasses(store, evicted, signal, 1, { promote: true });
     expect([...masses.keys()]).toEqual([1]);
     expect(masses.get(1)).toBeCloseTo((4 * (8 / 32)) / 8, 6);
+    hot[5 * evicted.stride] = 0x300; // of layer 0, head 1: two of its eight
+    evicted.update(hot, 0, [16, 16]);
+    expect([evicted.hasRisen(0, 1, 9), evicted.hasRisen(0, 1, 10), evicted.hasRisen(1, 1, 9)]).toEqual([true, false, false]);
+    expect(blockMasses(store, evicted, signal, 1, { promote: true }).get(1)).toBeCloseTo((4 * (8 / 32)) / 8 + ((2 / 32) * 7) / 8, 6);
   });
 
   test("what lies near counts nothing, and what is a guest is part of the sum already", () => {
     const { store } = filled(1e6, 16);
     const evicted = new Evicted(SHAPE, 400);
-    evicted.update(new Uint32Array(2 * evicted.words.length), 0, [16, 16]);
+    evicted.update(new Uint32Array(3 * evicted.words.length), 0, [16, 16]);
     const numbers = new Float32Array(2 * 24); // queries and lse 0: every slot weighs e^0
     const signal = { position: 300, numbers, stride: 24 };
     // a head, of which there are two a layer: 8 / (1 + 16) for either block; 8 / (1 + 8) where block 0 is in the sum already
