@@ -304,11 +304,11 @@ export class ColdTier implements CacheWatcher {
     const { plan, policy, buffers } = this.cache;
     const words = openRing(new Uint32Array(bytes, 0, buffers.ring.size / 4), plan);
     const rowOf = (at: number): number => (at < policy.sinks ? at : policy.sinks + (at % policy.ring));
-    const worth = this.#meanWorth() / plan.shape.layers;
+    const worth = this.#meanWorth(); // at once: room is made when the first layer comes
     for (let layer = 0; layer < plan.shape.layers && from < to; layer++) {
       const keysAt = layer * 2 * plan.openPlane;
       this.store.put(layer, { words, keysAt, valuesAt: keysAt + plan.openPlane, capacity: plan.ringSlots }, [from, to], rowOf, (block) =>
-        this.store.block(block)?.layers[layer] ? 0 : worth,
+        layer > 0 || this.store.block(block) ? 0 : worth,
       );
     }
     this.store.finish(from, to);

@@ -70,6 +70,18 @@ describe("every slot is in one place", () => {
     run.end();
   });
 
+  test("in a full tier what is new is worth as much as a block in the middle, from its first layer on", async () => {
+    const run = await startRun(transformer, { maxBytes: 12 * coldBlockBytes(transformer.config), recall: { guests: 0 } });
+    const { store } = run.cold;
+    for (const [index, block] of [...store.blocks].entries()) block.worth = index === 5 ? 0.5 : 1;
+    const least = [...store.blocks][5]?.index ?? -1;
+    await run.feed(14);
+    await run.cold.settle();
+    expect([store.block(least) !== undefined, store.block(PROMPT / BLOCK) !== undefined]).toEqual([false, true]);
+    expect(Math.max(...[...store.blocks].map(({ worth }) => worth))).toBe(1);
+    run.end();
+  });
+
   test("with lacuna's own formats and no guests: kept, never brought back", async () => {
     const run = await startRun(transformer, { maxBytes: 1e7, recall: { guests: 0 } }, { policy: "rate-distortion", ratio: 0.1 });
     await run.feed(40);
