@@ -50,9 +50,10 @@ export async function startRun(
   const sequence = new Sequence(transformer, { ...(policy && { policy }), budget: { ratio }, cold }, tokens, prompt);
   const random = seeded(5);
   const id = (): number => 300 + Math.floor(random() * 200);
+  const run = runOn(transformer, sequence, id);
   await gpu.kernels.ready();
   await prefill(transformer, Array.from({ length: prompt }, id), [sequence.target()], { step: {}, record: () => {} });
-  return runOn(transformer, sequence, id);
+  return run;
 }
 
 /** Goes on with a fork, and disposes what it was made from. */
@@ -150,11 +151,12 @@ export async function readPlaces({ sequence: { cache }, transformer: { gpu } }: 
 /** The tier's counts, against what the GPU says and what the store gives back; bytes within the limit. Unsettled, what is on its way here is cold to the tier. */
 export async function checkCounts({ cold, sequence: { cache } }: Run, places: readonly Places[], isSettled = false) {
   const found = { hot: 0, cold: 0, gone: 0, recalled: 0 };
+  const next = Math.max(cold.state.stored, cache.tokens - cache.policy.ring); // rows from there on are sent for with the next token
   for (let position = 0; position < cache.tokens; position++)
     for (const { layer, head, isHot, rows } of places) {
       if (rows.get(position)?.waits === false) found.recalled++;
       if (isHot[position]) found.hot++;
-      else if (cold.store.restore(layer, head, position)) found.cold++;
+      else if (position >= next || cold.store.restore(layer, head, position)) found.cold++;
       else found.gone++;
     }
   const counts = await cold.counts();
