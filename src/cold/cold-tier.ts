@@ -67,7 +67,7 @@ export class ColdTier implements CacheWatcher {
   readonly #letters = new Letters();
   readonly #notes = new Set<RowsNote>(); // of rows that are not applied yet
   readonly #observations = new Set<SignalNote>(); // of signals that are not applied yet
-  #stored = 0; // positions below are captured
+  #stored = 0; // positions below are captured, or cannot be
   #fresh = true; // nothing is known of the pages yet
   #observing = false;
   #observed = 0; // position of the signal applied last
@@ -128,6 +128,7 @@ export class ColdTier implements CacheWatcher {
     this.#letters.apply(position, position - this.#lag);
     const { ring } = this.cache.policy;
     if ((this.#fresh || position - this.#stored >= Math.max(1, Math.floor(ring / 2))) && this.#rows.hasRoom) this.#sendRows(recorder, position);
+    this.#stored = Math.max(this.#stored, position + 1 - ring); // whose row this token takes cannot be read any more, also when it is taken back
     this.#observing = this.#guests.places > 0 && position % this.#every() === 0 && this.#signals.hasRoom;
   }
 
@@ -192,7 +193,7 @@ export class ColdTier implements CacheWatcher {
     this.store.retain(({ index, version }) => known?.versions.get(index) === version);
     this.#guests.resume(known?.guests);
     const same = known !== undefined && [...known.versions.keys()].every((block) => this.store.block(block));
-    this.#stored = same ? known.stored : Math.max(0, tokens - this.cache.policy.ring); // what the ring holds can be read again
+    this.#stored = Math.max(same ? known.stored : 0, tokens - this.cache.policy.ring); // what the ring holds can be read again
     this.#fresh = same ? known.fresh : true;
     this.#occurrences.add(0, known?.ids ?? []);
     this.#observed = known?.observed ?? tokens - 1;
@@ -277,7 +278,7 @@ export class ColdTier implements CacheWatcher {
     this.#probe.recordHot(recorder);
     const note = {
       position,
-      from: Math.max(this.#stored, position - cache.policy.ring), // older ones were overwritten before they could be read
+      from: this.#stored,
       to: position,
       ringStarts: this.#ringStarts(),
     };
@@ -293,8 +294,7 @@ export class ColdTier implements CacheWatcher {
 
   /** Is in the store, is on its way there, or stands in a row of the ring that is sent for next. */
   #isKept(position: number): boolean {
-    const { tokens, policy } = this.cache;
-    if (this.store.has(position) || position >= Math.max(this.#stored, tokens - policy.ring)) return true;
+    if (this.store.has(position) || position >= this.#stored) return true;
     return [...this.#notes].some(({ from, to }) => position >= from && position < to);
   }
 
@@ -318,13 +318,8 @@ export class ColdTier implements CacheWatcher {
 
   /** What is new is worth as much as a block in the middle until something points at it. */
   #meanWorth(): number {
-    let sum = 0;
-    let count = 0;
-    for (const { worth } of this.store.blocks) {
-      sum += worth;
-      count++;
-    }
-    return count > 0 ? sum / count : 1;
+    const worths = [...this.store.blocks].map(({ worth }) => worth);
+    return worths.length > 0 ? worths.reduce((sum, worth) => sum + worth) / worths.length : 1;
   }
 
   #takeSignal(note: SignalNote, signal: Signal, now: number): void {

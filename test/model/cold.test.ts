@@ -239,6 +239,27 @@ describe("bad input and bad luck", () => {
     run.end();
   });
 
+  test("rows that were overwritten before they could be read are not taken for those that stood there, whatever is taken back", async () => {
+    const run = await startRun(transformer, { maxBytes: 1e7 });
+    const { cache } = run.sequence;
+    const spy = vi.spyOn(gpu, "map").mockImplementation(() => new Promise(() => {}));
+    for (let i = 0; i < 25; i++) await run.feed(2, false);
+    spy.mockRestore();
+    const state = cache.state;
+    const fork = new Sequence(transformer, { policy: POLICY, budget: { ratio: 0.2 }, cold: { maxBytes: 1e7 } }, 600, PROMPT);
+    fork.cold?.store.copyFrom(run.cold.store);
+    copyCache(gpu, cache, fork.cache);
+    const lost = state.tokens - cache.policy.ring;
+    fork.cache.rewind(state.tokens - 3);
+    const decoder = new Decoder(transformer, fork.cache, resolveSampling({}), []);
+    for (let i = 0; i < 3; i++) decoder.force(300 + i);
+    await fork.cold?.settle();
+    expect([-3, -2, -1, 0].map((at) => fork.cold?.store.has(lost + at))).toEqual([false, false, false, true]);
+    decoder.dispose();
+    await fork.dispose();
+    run.end();
+  });
+
   test("a readback that fails changes nothing", async () => {
     const run = await startRun(transformer, { maxBytes: 1e7 });
     const spy = vi.spyOn(gpu, "map").mockRejectedValue(new Error("gone"));
