@@ -57,8 +57,8 @@ export class Gpu {
     const has = (name: string): boolean => device.features.has(name as GPUFeatureName) && !without.includes(name);
     this.features = { f16: has("shader-f16"), subgroups: has("subgroups"), timestamps: has("timestamp-query") };
     this.limits = device.limits;
-    this.description = [info?.vendor, info?.architecture, info?.device, info?.description].filter(Boolean).join(" ") || "unknown adapter";
-    this.software = /swiftshader|llvmpipe|lavapipe|basic render/i.test(this.description);
+    this.description = describeAdapter(info);
+    this.software = isSoftware(info);
     void device.lost.then((lost) => {
       if (this.#disposed) return;
       this.#lost = new EngineError(
@@ -178,6 +178,16 @@ export class Gpu {
     this.#disposed = true;
     this.device.destroy();
   }
+}
+
+/** The adapter's name as the driver tells it. */
+function describeAdapter(info: GPUAdapterInfo | undefined): string {
+  return [info?.vendor, info?.architecture, info?.device, info?.description].filter(Boolean).join(" ") || "unknown adapter";
+}
+
+/** True if the adapter computes on the processor. */
+export function isSoftware(info: GPUAdapterInfo | undefined): boolean {
+  return /swiftshader|llvmpipe|lavapipe|basic render/i.test(describeAdapter(info));
 }
 
 /** How long a device may take to say that it is lost after it broke a promise. */

@@ -2,6 +2,8 @@
 // Leaves to others: opening the device (gpu/device.ts), choosing a driver (scripts/machine.mjs sets it before Node's loader reads it).
 
 import { EngineError } from "../errors";
+import { isSoftware } from "../gpu/device";
+import { pollGently } from "./poll-gently";
 
 /** Dawn's one instance. Kept for good: an instance that is collected while its device lives takes the process with it (webgpu 0.6.2). */
 const kept: { gpu?: GPU } = {};
@@ -20,6 +22,7 @@ export async function nodeGpu(): Promise<GPU> {
     );
   });
   if (typeof GPUBufferUsage === "undefined") Object.assign(globalThis, globals);
+  const isFirst = kept.gpu === undefined;
   kept.gpu ??= create([]);
   const { gpu } = kept;
   const adapter = await gpu.requestAdapter().catch(() => null);
@@ -31,5 +34,6 @@ export async function nodeGpu(): Promise<GPU> {
         icd: process.env.VK_ICD_FILENAMES ?? null,
       },
     );
+  if (isFirst && isSoftware(adapter.info)) pollGently();
   return gpu;
 }
