@@ -289,6 +289,7 @@ export interface CacheMap {
 export interface HeadMap {
   readonly positions: Uint32Array;
   readonly format: Uint8Array;
+  readonly guests?: Uint32Array; // positions that this head holds in guest rows, and in no page, ascending; where there is a cold tier
   readonly markers?: readonly MarkerSpan[];
 }
 

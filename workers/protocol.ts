@@ -114,7 +114,7 @@ export function transferables(events: readonly WireEvent[]): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();
   for (const map of events.map(cacheMapOf)) {
     for (const head of map?.layers.flatMap((layer) => layer.heads) ?? []) {
-      for (const array of [head.positions, head.format]) if (array.buffer instanceof ArrayBuffer) buffers.add(array.buffer);
+      for (const array of [head.positions, head.format, head.guests]) if (array?.buffer instanceof ArrayBuffer) buffers.add(array.buffer);
     }
   }
   return [...buffers];

@@ -13,7 +13,7 @@ export interface Slots {
   readonly key: Float32Array;
   /** (layers, heads, tokens) bits of the value */
   readonly value: Float32Array;
-  /** (tokens) 1 where the cold tier brought a token back: every head then holds it, in its pages or among its guests */
+  /** (tokens) 1 where the cold tier brought a token back: heads then hold it, in their pages or among their guests */
   readonly recalled: Uint8Array;
   /** (layers, heads, tokens) 1 for guests: pages do not hold these slots */
   readonly guests: Uint8Array;
@@ -51,20 +51,15 @@ export function readSlots(map: CacheMap): Slots {
         slots.key[row + position] = keyBits(format);
         slots.value[row + position] = valueBits(format);
       });
+      for (const position of head.guests ?? []) {
+        if (position >= map.tokens) continue;
+        slots.guests[row + position] = 1;
+        slots.key[row + position] = slots.value[row + position] = GUEST_BITS;
+      }
     });
   });
-  for (const position of map.recalled ?? []) if (position < map.tokens) welcome(slots, position);
+  for (const position of map.recalled ?? []) if (position < map.tokens) slots.recalled[position] = 1;
   return slots;
-}
-
-/** The engine's map lists what pages and ring hold; a token that was brought back is in every head all the same. */
-function welcome(slots: Slots, position: number): void {
-  slots.recalled[position] = 1;
-  for (let slot = position; slot < slots.key.length; slot += slots.tokens) {
-    if (slots.key[slot] !== 0) continue;
-    slots.guests[slot] = 1;
-    slots.key[slot] = slots.value[slot] = GUEST_BITS;
-  }
 }
 
 /** Of a guest, unless `recall.bits` says otherwise, which the page never does. */

@@ -6,7 +6,7 @@ import { EngineError } from "../errors";
 import type { Gpu } from "../gpu/device";
 import { bytesReadPerToken } from "./bytes-read";
 import type { CacheBuffers } from "./cache-buffers";
-import { markerSpans } from "./extra-rows";
+import { guestPositions, markerSpans } from "./extra-rows";
 import { ALL_FORMATS } from "./formats";
 import type { KvCache } from "./kv-cache";
 import { ringRowWords, TABLE_HEADER } from "./page-layout";
@@ -68,6 +68,7 @@ export async function readMap(gpu: Gpu, cache: KvCache): Promise<CacheMap> {
         return {
           positions: Uint32Array.from(slots, ({ position }) => position),
           format: Uint8Array.from(slots, ({ format }) => format),
+          ...(plan.extras.guests > 0 && { guests: Uint32Array.from(guestPositions(tables, plan, { layer, head })).sort() }),
           ...(plan.extras.markers > 0 && { markers: markerSpans(tables, plan, { layer, head, end: cache.ringStart(layer) }) }),
         };
       }),

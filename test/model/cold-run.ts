@@ -1,6 +1,7 @@
 // cold-run: the bundled model on a cache with a cold tier, fed token by token, and the check that every slot is in one place.
 
 import { expect } from "vitest";
+import { readMap } from "../../src/cache/cache-report";
 import type { KvCache } from "../../src/cache/kv-cache";
 import type { ColdTier } from "../../src/cold/cold-tier";
 import type { CacheOptions, ColdOptions } from "../../src/engine-types";
@@ -174,6 +175,12 @@ export async function checkAll(run: Run) {
   await cold.settle();
   const places = await readPlaces(run, true);
   const counts = await checkCounts(run, places, true);
+  const map = await readMap(run.transformer.gpu, sequence.cache);
+  for (const { layer, head, rows } of places) {
+    const { guests = new Uint32Array(), positions } = map.layers[layer]?.heads[head] ?? { positions: [] };
+    expect([...guests]).toEqual([...rows].flatMap(([position, { waits }]) => (waits ? [] : [position])).sort((a, b) => a - b));
+    for (const position of positions) if (guests.includes(position)) expect.fail(`position ${position} is a guest and in pages, too`);
+  }
   for (const { layer, head, rows } of places)
     for (const [position, row] of rows)
       expectClose([...row.key, ...row.value], twinOf(cold.store.restore(layer, head, position), row, sequence.cache.plan.extras.guestBits), tolerances.f64);

@@ -92,8 +92,11 @@ test("what came back is a property of tokens: counted by range, joined to stretc
   expect(recalledRuns(readSlots(map))).toEqual([]);
 });
 
-test("a token that came back is in every head: as a guest in 8 bits where pages do not hold it", () => {
-  const slots = readSlots({ ...map, recalled: Uint32Array.of(1, 2) });
+test("a guest is in 8 bits where its head's rows hold it: a token that came back and that neither pages nor rows hold is not there", () => {
+  const rows = [[2], [1, 2], [1, 2], [1, 2, 9]];
+  const layers = map.layers.map(({ heads }, l) => ({ heads: heads.map((head, h) => ({ ...head, guests: Uint32Array.from(rows[2 * l + h] ?? []) })) }));
+  const slots = readSlots({ ...map, layers, recalled: Uint32Array.of(1, 2, 3) });
+  expect(tokenShare(slots, "key", 3)).toEqual({ kept: 0, total: 4, bits: 0 });
   expect(tokenShare(slots, "key", 1)).toEqual({ kept: 4, total: 4, bits: (4 + 3 * 8) / 4 });
   expect(tokenShare(slots, "value", 2)).toEqual({ kept: 4, total: 4, bits: 8 });
   expect([guestsIn(slots, 0, 0, 0, 6), guestsIn(slots, 0, undefined, 0, 6), guestsIn(slots, 1, 1, 2, 99), guestsIn(slots, 1, 1, 3, 6)]).toEqual([1, 3, 1, 0]);
