@@ -6,8 +6,8 @@ const REST_MS = 0.2;
 
 /**
  * While anything is awaited, Dawn's binding (webgpu 0.6.2) polls without a pause, each time through globalThis.setImmediate. On a software adapter that takes a core from
- * those that draw: two cores, lavapipe, the tiny model, 200 tokens took 1.59 to 1.63 s and 2.7 s of processor time, with a rest after each poll 1.18 to 1.24 s and 1.8 s.
- * Callbacks of others are called as ever. Delete it when the binding waits for events by itself.
+ * those that draw, and all of them wait for the slowest: two cores, lavapipe, `npm run bench -- speed`: SmolLM2 takes 44 prompt tokens a second and gives 8.7, with a rest
+ * after each poll 99 and 15. Callbacks of others are called as ever. Delete it when the binding waits for events by itself.
  */
 export function pollGently(): void {
   const own = globalThis.setImmediate;
