@@ -1,11 +1,13 @@
 // engine-types: the engine's public words. Types only: the page, the worker, Node and the engine all speak them.
 
 import type { ColdOptions, ColdReport } from "./cold-types";
+import type { CacheMap } from "./map-types";
 import type { PresetName } from "./policy/presets";
 import type { BudgetSpec, ReadSpec } from "./policy/spec-parts";
 import type { OpenRequest, Session } from "./session-types";
 
 export type { ColdOptions, ColdReport } from "./cold-types";
+export type { CacheMap, HeadMap, MarkerSpan } from "./map-types";
 export type { OpenRequest, SendRequest, Session, SessionMark, SessionUsage } from "./session-types";
 export type { BudgetSpec, PresetName, ReadSpec };
 
@@ -270,28 +272,6 @@ export interface ScoreResult {
 }
 
 export type ScoreEvent = { readonly kind: "scored"; readonly tokens: readonly ScoredToken[] } | { readonly kind: "done"; readonly result: ScoreResult };
-
-/** What a marker stands for: `count` evicted tokens of positions [first, end), between which kept ones may lie. */
-export interface MarkerSpan {
-  readonly first: number;
-  readonly end: number;
-  readonly count: number;
-}
-
-/** Every kept position, by layer and kv head, with its format. Arrays are parallel, sorted by position. Markers where the policy has some, by position too. */
-export interface CacheMap {
-  readonly tokens: number;
-  readonly formats: readonly FormatName[];
-  readonly recalled?: Uint32Array; // positions that the cold tier brought back, ascending
-  readonly layers: readonly { readonly heads: readonly HeadMap[] }[];
-}
-
-export interface HeadMap {
-  readonly positions: Uint32Array;
-  readonly format: Uint8Array;
-  readonly guests?: Uint32Array; // positions that this head holds in guest rows, and in no page, ascending; where there is a cold tier
-  readonly markers?: readonly MarkerSpan[];
-}
 
 export interface MemoryReport {
   readonly weights: number;

@@ -13,6 +13,7 @@ const DATA = [
   "src/config",
   "src/engine-types",
   "src/session-types",
+  "src/map-types",
   "src/cold-types",
   "src/model/model-config",
   "src/model/weights",
