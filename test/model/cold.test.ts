@@ -165,15 +165,7 @@ describe("tokens that were taken back say nothing", () => {
     await run.cold.settle();
     const mark = new CacheSnapshot(gpu, cache, "mark");
     const { tokens } = cache;
-    const map = gpu.map.bind(gpu);
-    let open = (): void => {};
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    const spy = vi.spyOn(gpu, "map").mockImplementation(async (buffer, bytes) => {
-      if (buffer.label.startsWith("Mailbox")) await gate;
-      return map(buffer, bytes);
-    });
+    const { open, spy } = holdMail();
     await run.feed(4);
     mark.restore(cache);
     const signals = watchSignals();
@@ -219,15 +211,7 @@ describe("bad input and bad luck", () => {
 
   test("reads that come late, as in a tab in the background: tokens go on without them, and every slot is still in one place", async () => {
     const run = await startRun(transformer, { maxBytes: 1e7 });
-    const map = gpu.map.bind(gpu);
-    let open = (): void => {};
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    const spy = vi.spyOn(gpu, "map").mockImplementation(async (buffer, bytes) => {
-      if (buffer.label.startsWith("Mailbox")) await gate;
-      return map(buffer, bytes);
-    });
+    const { open, spy } = holdMail();
     await run.feed(60);
     expect(run.cold.recalled()).toEqual([]);
     open();
@@ -338,6 +322,20 @@ test("4,096 tokens within both limits, judged anew by what they look at", { time
   }
   run.end();
 });
+
+/** Nothing that was sent for comes back before open(). */
+function holdMail() {
+  const map = gpu.map.bind(gpu);
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const spy = vi.spyOn(gpu, "map").mockImplementation(async (buffer, bytes) => {
+    if (buffer.label.startsWith("Mailbox")) await gate;
+    return map(buffer, bytes);
+  });
+  return { open, spy };
+}
 
 /** Slots whose importance rose when it was judged anew. */
 async function heldSlots({ sequence: { cache } }: Run): Promise<number> {
