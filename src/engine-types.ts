@@ -87,6 +87,8 @@ export interface PolicySpec {
     readonly prune?: { readonly most: number; readonly sparsity?: number };
     /** What sets the grid of 8 and 4 bits: the smallest and the largest channel (default), or mean and standard deviation (AGACC). */
     readonly quantizer?: "range" | "deviation";
+    /** quantizer "deviation": standard deviations that its outermost codes lie from the mean, .5 to 16, default 3 (s of AGACC 2.4.1). */
+    readonly deviations?: number;
     /** rate-distortion: damage of a logit's error that saturates, the power of importance, what recent tokens weigh together beside it, and the tokens over which that is halved. */
     readonly kappa?: number;
     readonly power?: number;

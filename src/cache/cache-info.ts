@@ -10,9 +10,6 @@ const FIRST_FORMAT = 16;
 const FIRST_NUMBER = FIRST_FORMAT + MOST_FORMATS * FORMAT_WORDS;
 export const INFO_BYTES = (FIRST_NUMBER + 28) * 4;
 
-/** AGACC's s: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
-const DEVIATIONS = 3;
-
 export function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   const data = new DataView(new ArrayBuffer(INFO_BYTES));
   const u32 = (at: number, ...values: number[]): void => {
@@ -38,7 +35,7 @@ export function cacheInfo(plan: CachePlan, policy: Policy): ArrayBufferView {
   u32(FIRST_NUMBER + 10, plan.maxPages, plan.shape.headSize, plan.shape.kvHeads, plan.ringPlane);
   f32(FIRST_NUMBER + 14, policy.recency);
   u32(FIRST_NUMBER + 15, plan.meanStart);
-  f32(FIRST_NUMBER + 16, policy.quantizer === "deviation" ? DEVIATIONS : 0, policy.recencySpan);
+  f32(FIRST_NUMBER + 16, policy.deviations, policy.recencySpan);
   u32(FIRST_NUMBER + 18, plan.extras.guests, plan.extras.markers, plan.extraStart, policy.markers.kind === "plain" ? 1 : 0);
   u32(FIRST_NUMBER + 22, policy.reevaluate ? 1 : 0, plan.extras.guestBits, plan.ringBits);
   return new Uint8Array(data.buffer);

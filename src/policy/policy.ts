@@ -36,8 +36,8 @@ export interface Policy {
   /** rate-distortion: what recent tokens weigh together, halved every `recencySpan` of them; added to importance when bits are chosen. */
   readonly recency: number;
   readonly recencySpan: number;
-  /** What sets the grid of 8 and 4 bits: the smallest and the largest channel, or mean and standard deviation (AGACC 2.4.1). */
-  readonly quantizer: "range" | "deviation";
+  /** s of AGACC 2.4.1: standard deviations from the mean to the outermost codes of 8 and 4 bits; 0: these stand for the smallest and the largest channel. */
+  readonly deviations: number;
   /** When slots in pages are judged anew; static policies never do. */
   readonly schedule: ScheduleRule;
   /** Importance follows what is decoded; absent: it stays as it was. */
@@ -64,6 +64,9 @@ export interface Policy {
  * halved. No score of the prompt can see it, as it moves on with every token.
  */
 const RECENCY = { recency: 0.25, span: 32 } as const;
+
+/** AGACC's s, which the document leaves open: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
+const DEVIATIONS = 3;
 
 /** Formats that rate-distortion may choose from unless told, with and without a calibration. */
 const CALIBRATED: readonly FormatName[] = ["k1.5v2", "k2v2-klt", "k3v2", "k4v4", "k8v4", "k8v8"];
@@ -113,7 +116,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
     power: within("precision.power", spec.precision.power ?? 1.2, 0.1, 4),
     recency: mode === "rate-distortion" ? within("precision.recency", spec.precision.recency ?? recency, 0, 1) : 0,
     recencySpan: within("precision.recencySpan", spec.precision.recencySpan ?? RECENCY.span, 1, 1e6),
-    quantizer: resolveQuantizer(spec, mode),
+    deviations: resolveDeviations(spec, mode),
     schedule,
     ...(spec.reevaluate && { reevaluate: resolveReevaluation(spec.reevaluate, score) }),
     ...(spec.propagate !== undefined && { propagate: resolvePropagation(spec.propagate, { ...(score && { score }), budget, markers }) }),
@@ -177,11 +180,14 @@ function resolveThresholds(spec: PolicySpec, formats: number): number[] {
   return [...given];
 }
 
-function resolveQuantizer({ precision: { quantizer = "range" } }: PolicySpec, mode: Policy["mode"]): Policy["quantizer"] {
+function resolveDeviations({ precision: { quantizer = "range", deviations } }: PolicySpec, mode: Policy["mode"]): number {
   if (!["range", "deviation"].includes(quantizer)) throw bad("precision.quantizer", quantizer, "range, deviation");
   if (mode === "rate-distortion" && quantizer !== "range")
     throw bad("precision.quantizer", quantizer, "range, as rate-distortion weighs formats by the errors of that");
-  return quantizer;
+  if (quantizer === "deviation") return within("precision.deviations", deviations ?? DEVIATIONS, 0.5, 16);
+  if (deviations !== undefined)
+    throw bad("precision.deviations", deviations, "none, as the range quantizer's grid ends at the extreme channels; s is that of quantizer deviation");
+  return 0;
 }
 
 function resolveScore(spec: PolicySpec, mode: Policy["mode"], sinks: number): ScoreOptions | undefined {

@@ -44,6 +44,7 @@ const FIELDS: Fields<PolicySpec> = {
     bits: VALUE,
     prune: { most: VALUE, sparsity: VALUE },
     quantizer: VALUE,
+    deviations: VALUE,
     kappa: VALUE,
     power: VALUE,
     recency: VALUE,

@@ -40,12 +40,17 @@ describe.each(cases)("head size %d, %s", (D, format) => {
   });
 });
 
-/** By mean and deviation: three deviations on seven codes; at 8 bits what lies beyond them, which is cut off, is most of the error. */
-const deviationRange = { ...errorRange, 8: [5e-5, 6e-4], 4: [0.012, 0.018] } as const;
+/** By mean and deviation, by s: s deviations on seven codes; at 8 bits what lies beyond them, which is cut off, is most of the error. */
+const deviationRange = { 3: { ...errorRange, 8: [5e-5, 6e-4], 4: [0.012, 0.018] }, 2: { ...errorRange, 8: [0.006, 0.012], 4: [0.012, 0.02] } } as const;
 
 describe.each([32, 64, 96, 128])("head size %d, by mean and deviation", (D) => {
-  test.each(["k8v4", "k4v2"] as const)("%s: codes are the twin's", async (format) => {
-    const policy = { precision: { kind: "uniform", format, quantizer: "deviation" } } as const;
+  test.each([
+    ["k8v4", 3],
+    ["k4v2", 3],
+    ["k8v4", 2],
+    ["k4v2", 2],
+  ] as const)("%s, s = %d: codes are the twin's", async (format, s) => {
+    const policy = { precision: { kind: "uniform", format, quantizer: "deviation", ...(s !== 3 && { deviations: s }) } } as const; // 3: the default
     const bench = new CacheBench(gpu, { D, G: 1, group: 1, layers: 1 }, policy, { tokens: 160 });
     await bench.prompt(160);
     const words = await bench.words();
@@ -53,8 +58,8 @@ describe.each([32, 64, 96, 128])("head size %d, by mean and deviation", (D) => {
     const slots = slotsInPages(words, 0, 0);
     const truth = bench.truth[0]?.[0] ?? [];
     const { keyBits, valueBits } = formatByName(format) as { keyBits: 8 | 4; valueBits: 4 | 2 };
-    checkPart(slots, truth, "key", keyBits, keyMean, "deviation");
-    checkPart(slots, truth, "value", valueBits, valueMean, "deviation");
+    checkPart(slots, truth, "key", keyBits, keyMean, s);
+    checkPart(slots, truth, "value", valueBits, valueMean, s);
     bench.dispose();
   });
 });
@@ -182,7 +187,7 @@ function checkPart(
   part: "key" | "value",
   bits: 8 | 4 | 2 | 1,
   mean: Float64Array,
-  quantizer = "range",
+  s: 0 | 2 | 3 = 0,
 ): void {
   let differ = 0;
   let codes = 0;
@@ -192,9 +197,9 @@ function checkPart(
     const exact = truth[slot.position]?.[part] ?? new Float64Array();
     const centred = exact.map((x, c) => x - (mean[c] ?? 0));
     const coded = part === "key" ? slot.keyCoded : slot.valueCoded;
-    const own = encode(hadamard(centred), bits, undefined, quantizer);
+    const own = encode(hadamard(centred), bits, undefined, s);
     expectClose([coded.scale, coded.zero], [own.scale, own.zero], tolerances.halfPrecision);
-    const wanted = encode(hadamard(centred), bits, coded, quantizer).codes;
+    const wanted = encode(hadamard(centred), bits, coded, s).codes;
     const got = coded.codes;
     expect(got.length).toBe(wanted.length);
     got.forEach((code, c) => {
@@ -209,7 +214,7 @@ function checkPart(
     if (bits < 4) expectClose([dot(decoded, centred)], [dot(centred, centred)], tolerances.halfPrecision);
   }
   expect(differ).toBeLessThanOrEqual(0.001 * codes);
-  const [least, most] = (quantizer === "range" ? errorRange : deviationRange)[bits];
+  const [least, most] = (s === 0 ? errorRange : deviationRange[s])[bits];
   expect(error / energy).toBeGreaterThan(least);
   expect(error / energy).toBeLessThan(most);
 }

@@ -60,10 +60,11 @@ export interface Coded {
 /**
  * Codes of a centred and rotated vector.
  * @param stored scale and zero to round with instead of one's own: f16 conversions may round to nearest or toward zero
+ * @param s deviations that AGACC's grid reaches; 0 for the grid of the range
  */
-export function encode(x: Numbers, bits: 8 | 4 | 2 | 1, stored?: { readonly scale: number; readonly zero: number }, quantizer = "range"): Coded {
+export function encode(x: Numbers, bits: 8 | 4 | 2 | 1, stored?: { readonly scale: number; readonly zero: number }, s = 0): Coded {
   if (bits < 4) return encodeUnbiased(x, bits);
-  return quantizer === "deviation" ? encodeDeviation(x, bits, stored) : encodeRange(x, bits, stored);
+  return s > 0 ? encodeDeviation(x, bits, s, stored) : encodeRange(x, bits, stored);
 }
 
 export function decode({ codes, scale, zero }: Coded): Float64Array {
@@ -100,11 +101,11 @@ function encodeRange(x: Numbers, bits: number, stored?: { readonly scale: number
   return { codes, scale, zero };
 }
 
-/** AGACC's grid (seed document 001, 2.4.1): codes 0 to 2^b - 2 reach from 3 deviations below the mean to 3 above; what lies beyond is cut off. */
-function encodeDeviation(x: Numbers, bits: number, stored?: { readonly scale: number; readonly zero: number }): Coded {
-  const { codes, mean, deviation } = agaccEncode(x, bits);
+/** AGACC's grid (seed document 001, 2.4.1): codes 0 to 2^b - 2 reach from s deviations below the mean to s above; what lies beyond is cut off. */
+function encodeDeviation(x: Numbers, bits: number, s: number, stored?: { readonly scale: number; readonly zero: number }): Coded {
+  const { codes, mean, deviation } = agaccEncode(x, bits, s);
   const middleCode = 2 ** (bits - 1) - 1;
-  const step = (3 * deviation) / middleCode;
+  const step = (s * deviation) / middleCode;
   if (!stored) return { codes: Uint8Array.from(codes, (code) => code + middleCode), scale: half(step), zero: half(mean - middleCode * step) };
   const { scale, zero } = stored;
   const round = (value: number): number => Math.min(2 * middleCode, Math.max(0, Math.floor((value - zero) / scale + 0.5)));

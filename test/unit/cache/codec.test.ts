@@ -44,20 +44,25 @@ describe.each([16, 32, 64, 80, 96, 128])("head size %d", (D) => {
     expect(error / energy).toBeGreaterThan((assumed * 0.66) / smaller);
   });
 
-  test.each([8, 4] as const)("%d bits by mean and deviation: AGACC's formula, rounded to f16 scales", (bits) => {
+  test.each([
+    [8, 3],
+    [4, 3],
+    [8, 2],
+    [4, 4],
+  ] as const)("%d bits by mean and %d deviations: AGACC's formula, rounded to f16 scales", (bits, s) => {
     const most = 2 ** (bits - 1) - 1;
     for (const x of vectors.slice(0, 50)) {
-      const coded = encode(x, bits, undefined, "deviation");
+      const coded = encode(x, bits, undefined, s);
       expect(Math.max(...coded.codes)).toBeLessThanOrEqual(2 * most); // as many codes above the mean as below
-      const exact = agaccDecode(agaccEncode(x, bits), bits);
+      const exact = agaccDecode(agaccEncode(x, bits, s), bits, s);
       decode(coded).forEach((value, c) => {
         const rounding = 2 ** -11 * (Math.abs(coded.zero) + coded.scale * (coded.codes[c] ?? 0)); // of zero, and of scale as often as the code says
         expect(Math.abs(value - (exact[c] ?? Number.NaN))).toBeLessThanOrEqual(rounding);
       });
-      const again = encode(x, bits, coded, "deviation").codes; // rounded with what is stored instead
+      const again = encode(x, bits, coded, s).codes; // rounded with what is stored instead
       expect(again.reduce((most, code, c) => Math.max(most, Math.abs(code - (coded.codes[c] ?? Number.NaN))), 0)).toBeLessThanOrEqual(1);
     }
-    expect(decode(encode(new Float64Array(D).fill(0.5), bits, undefined, "deviation"))).toEqual(new Float64Array(D).fill(0.5));
+    expect(decode(encode(new Float64Array(D).fill(0.5), bits, undefined, s))).toEqual(new Float64Array(D).fill(0.5));
   });
 
   test.each([2, 1] as const)("%d bits keep the product with the vector itself", (bits) => {

@@ -83,10 +83,19 @@ test("pruning is the document's rate, rounded down to what a format leaves out",
 });
 
 test("the presets use the tiers' search, each with its own", () => {
-  expect(resolvePolicy("agacc")).toMatchObject({ mode: "tiers", quantizer: "deviation", score: { kind: "attention-history" } });
-  expect(resolvePolicy("diffkv")).toMatchObject({ mode: "tiers", quantizer: "range", thresholds: [0.02, 1], score: { kind: "snapkv", window: 64, pool: 1 } });
+  expect(resolvePolicy("agacc")).toMatchObject({ mode: "tiers", deviations: 3, score: { kind: "attention-history" } });
+  expect(resolvePolicy("diffkv")).toMatchObject({ mode: "tiers", deviations: 0, thresholds: [0.02, 1], score: { kind: "snapkv", window: 64, pool: 1 } });
   expect(resolvePolicy("diffkv").formats.map(({ name }) => name)).toEqual(["k4v2", "k8v4"]);
   expect(resolvePolicy("uniform-2").formats.map(({ name }) => name)).toEqual(["k2v2"]);
+});
+
+test("s: 3 deviations unless told, .5 to 16, with every precision whose grid is even around the mean", () => {
+  const deviations = (precision: PolicySpec["precision"]): number => resolvePolicy({ precision }).deviations;
+  expect(deviations({ kind: "agacc", quantizer: "deviation" })).toBe(3);
+  expect(deviations({ kind: "agacc", quantizer: "deviation", deviations: 0.5 })).toBe(0.5);
+  expect(deviations({ kind: "tiers", quantizer: "deviation", deviations: 16 })).toBe(16);
+  expect(deviations({ kind: "uniform", quantizer: "deviation", deviations: 2.5 })).toBe(2.5);
+  expect(deviations({ kind: "agacc" })).toBe(0);
 });
 
 test.each<[string, unknown, string]>([
@@ -102,6 +111,10 @@ test.each<[string, unknown, string]>([
   ["bits as a number", { kind: "agacc", bits: 4 }, "precision.bits"],
   ["an unknown quantizer", { kind: "tiers", quantizer: "median" }, "precision.quantizer"],
   ["rate-distortion by errors of another quantizer", { kind: "rate-distortion", quantizer: "deviation" }, "precision.quantizer"],
+  ["no deviations", { kind: "agacc", quantizer: "deviation", deviations: 0 }, "precision.deviations"],
+  ["more deviations than a code can tell apart", { kind: "tiers", quantizer: "deviation", deviations: 17 }, "precision.deviations"],
+  ["deviations that are no number", { kind: "agacc", quantizer: "deviation", deviations: Number.NaN }, "precision.deviations"],
+  ["deviations of a range", { kind: "agacc", quantizer: "range", deviations: 3 }, "precision.deviations"],
 ])("%s: refused", (_, precision, field) => {
   expect(() => resolvePolicy({ precision } as PolicySpec)).toThrowError(
     expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field }) }),
