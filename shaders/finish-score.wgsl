@@ -7,7 +7,7 @@ override FLOORED: u32;     // 1: no slot counts less than the mean over slots
 override REACH: u32;       // neighbours to either side that share their scores
 override POOL_MEAN: u32;   // 1: by their mean, with zeros beyond the ends (kvpress); 0: by the largest, sinks left out, whose mass would leak
 override KEPT: u32;        // last slots that are kept before all others, and are nobody's neighbours
-override DISTANCE: u32;    // 1: divided by P(d) = (1 + d)^-1/2, d positions before the next token
+override DISTANCE: f32;    // divided by P(d) = (1 + d)^-DISTANCE, d positions before the next token; 0: not
 override BLOCK: u32;       // slots that are judged together
 override WEIGHED: u32;     // 0: no norm; n: norms[n * slot + n - 1], plus epsilon before
 
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     } else {
       for (var n = max(params.sinks + REACH, t) - REACH; n < min(t + REACH + 1u, end); n++) { score = max(score, attention(n, plane, mean)); }
     }
-    if (DISTANCE == 1u) { score *= sqrt(f32(1u + params.tokens - t)); }
+    if (DISTANCE > 0.0) { score *= pow(f32(1u + params.tokens - t), DISTANCE); }
     importance[base + t] = score;
   }
   storageBarrier();

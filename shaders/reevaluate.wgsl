@@ -20,11 +20,11 @@ struct Window {
   planeWords: u32,
   positions: u32,
   together: u32,   // 1: over heads and layers
-  distance: u32,   // 1: over P(d) = (1 + d)^-1/2
   attention: u32,  // 1: importance is mean attention; else what is received is brought to its scale
   block: u32,      // positions judged by the best of them
   decay: f32,      // alpha
   rise: f32,       // times what it was from which a slot is held
+  distance: f32,   // exponent of P(d) = (1 + d)^-distance, d positions before the next token (2.3); 0: no division
 }
 
 alias Part = vec2f; // of lib/lanes
@@ -55,7 +55,7 @@ fn recent(position: u32, head: u32, layer: u32, queries: f32) -> f32 {
   var best = 0.0;
   for (var other = start; other < min(start + window.block, window.end); other++) {
     var score = receivedBy(other, head, layer) / queries;
-    if (window.distance == 1u) { score *= sqrt(1.0 + f32(step.now - other)); }
+    if (window.distance > 0.0) { score *= pow(1.0 + f32(step.now - other), window.distance); }
     best = max(best, score);
   }
   return best;

@@ -5,7 +5,7 @@ override D: u32;
 override SHARED: u32;   // 1: mean over the layer's kv heads
 override SUMMED: u32;   // 1: what all queries so far paid, over their number; 0: the mean since the token's own
 override PART: f32;     // of what was received
-override DISTANCE: u32; // 1: divided by P(d) = (1 + d)^-1/2, d positions before the next token
+override DISTANCE: f32; // divided by P(d) = (1 + d)^-DISTANCE, d positions before the next token; 0: not
 override WEIGHED: u32;  // times a norm, EPSILON added before: 0 none, 1 |v|, 2 norms[row]
 override EPSILON: f32;
 
@@ -32,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let queries = f32(ageOf(slot) + 1u);
   if (SUMMED == 1u) { score *= queries / f32(step.firstPosition); }
   score *= PART;
-  if (DISTANCE == 1u) { score *= sqrt(1.0 + queries); }
+  if (DISTANCE > 0.0) { score *= pow(1.0 + queries, DISTANCE); }
   if (WEIGHED == 1u) {
     var energy = 0.0;
     for (var i = 0u; i < D / 4u; i++) {

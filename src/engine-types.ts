@@ -58,6 +58,8 @@ export interface ScoreSpec {
   readonly reduce?: "mean" | "max" | "sum";
   /** Weight of a query over that of the next one, above 0, at most 1 (h2o). */
   readonly decay?: number;
+  /** attention-history: exponent of what d positions earn by themselves, (1 + d)^-distance, 0 (nothing is corrected) to 1, default .5 (P of AGACC 2.3). */
+  readonly distance?: number;
   /** Tokens that are judged together, by the best of them. */
   readonly block?: number;
   /** Part of importance against redundancy, 0 to 1. */

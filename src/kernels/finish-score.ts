@@ -26,8 +26,8 @@ export interface FinishScoreArgs {
   readonly poolKind?: "max" | "mean";
   /** Last slots that are kept before all others. */
   readonly kept?: number;
-  /** Divide by (1 + positions before the next token)^-1/2. */
-  readonly distance?: boolean;
+  /** Divide by P(d) = (1 + d)^-distance, d positions before the next token (AGACC 2.3). Default 0, none. */
+  readonly distance?: number;
   /** Slots that are judged together, by the best of them. */
   readonly block?: number;
   /** Norms to multiply by, epsilon added before: slot-norms' (vec2f a slot, the second counts) or one f32 a slot. */
@@ -49,7 +49,7 @@ export function finishScore(gpu: Gpu, { kvHeads }: Pick<ScoringDims, "kvHeads">,
       REACH: (pool - 1) / 2,
       POOL_MEAN: poolKind === "mean" ? 1 : 0,
       KEPT: args.kept ?? 0,
-      DISTANCE: args.distance ? 1 : 0,
+      DISTANCE: args.distance ?? 0,
       BLOCK: args.block ?? 1,
       WEIGHED: norms?.stride ?? 0,
     },

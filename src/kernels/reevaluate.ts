@@ -35,11 +35,11 @@ export interface Window {
   readonly planeWords: number;
   readonly positions: number;
   readonly shared: boolean;
-  readonly distance: boolean;
   readonly attention: boolean;
   readonly block: number;
   readonly decay: number;
   readonly rise: number;
+  readonly distance: number;
 }
 
 export const WINDOW_BYTES = 64;
@@ -47,9 +47,9 @@ export const WINDOW_BYTES = 64;
 export function windowWords(window: Window): Uint32Array {
   const words = new Uint32Array(WINDOW_BYTES / 4);
   const { first, end, observed, layers, planes, skipped, planeWords, positions, block } = window;
-  const flags = [window.shared, window.distance, window.attention].map((flag) => (flag ? 1 : 0));
+  const flags = [window.shared, window.attention].map((flag) => (flag ? 1 : 0));
   words.set([first, end, observed, layers, planes, skipped, planeWords, positions, ...flags, block]);
-  new Float32Array(words.buffer).set([window.decay, window.rise], 12);
+  new Float32Array(words.buffer).set([window.decay, window.rise, window.distance], 11);
   return words;
 }
 

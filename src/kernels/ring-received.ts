@@ -19,8 +19,8 @@ export interface RingReceivedArgs {
   readonly summed?: boolean;
   /** Times so much, where the prompt's scores are; default 1. */
   readonly part?: number;
-  /** Divide by (1 + positions before the next token)^-1/2. */
-  readonly distance?: boolean;
+  /** Divide by P(d) = (1 + d)^-distance, d positions before the next token (AGACC 2.3). Default 0, none. */
+  readonly distance?: number;
   /** Multiply by |v|, or by one f32 a row; epsilon is added before. */
   readonly norms?: "values" | BufferView;
   readonly epsilon?: number;
@@ -41,7 +41,7 @@ export function ringReceived(gpu: Gpu, { kvHeads, headSize }: Pick<ScoringDims, 
       SHARED: args.shared ? 1 : 0,
       SUMMED: args.summed ? 1 : 0,
       PART: args.part ?? 1,
-      DISTANCE: args.distance ? 1 : 0,
+      DISTANCE: args.distance ?? 0,
       WEIGHED: norms === undefined ? 0 : norms === "values" ? 1 : 2,
       EPSILON: args.epsilon ?? 0,
       ...range.constants,

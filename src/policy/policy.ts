@@ -68,6 +68,9 @@ const RECENCY = { recency: 0.25, span: 32 } as const;
 /** AGACC's s, which the document leaves open: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
 const DEVIATIONS = 3;
 
+/** What Scorer.refuses of every method that is not attention's history. */
+const HISTORY_ALONE = { distance: "none, as no score but attention-history is divided by what its distance earns (AGACC 2.3)" } as const;
+
 /** Formats that rate-distortion may choose from unless told, with and without a calibration. */
 const CALIBRATED: readonly FormatName[] = ["k1.5v2", "k2v2-klt", "k3v2", "k4v4", "k8v4", "k8v8"];
 const PLAIN: readonly FormatName[] = ["k2v2", "k4v2", "k4v4", "k8v8"];
@@ -197,8 +200,9 @@ function resolveScore(spec: PolicySpec, mode: Policy["mode"], sinks: number): Sc
   if (mode === "static") return undefined;
   if (given.kind === "none") throw bad("score.kind", given.kind, "a score, as this precision drops or chooses bits by importance");
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const { defaults, refuses = {} } = scorerByName(given.kind);
-  for (const [field, expected] of Object.entries(refuses)) if (field in set) throw bad(`score.${field}`, set[field], expected);
+  const { defaults, refuses, history } = scorerByName(given.kind);
+  for (const [field, expected] of Object.entries({ ...(!history && HISTORY_ALONE), ...refuses }))
+    if (field in set) throw bad(`score.${field}`, set[field], expected);
   const options: ScoreOptions = { ...DEFAULTS, ...defaults, ...set, kind: given.kind, sinks };
   checkScore(options);
   // The rate-distortion rule multiplies by the value's energy itself.
@@ -216,6 +220,7 @@ function checkScore(options: ScoreOptions): void {
   within("score.lambda", options.lambda, 0, 1);
   within("score.gamma", options.gamma, 0, 1e6);
   within("score.decay", options.decay, 1e-3, 1);
+  within("score.distance", options.distance, 0, 1);
   if (!["max", "mean"].includes(options.poolKind)) throw bad("score.poolKind", options.poolKind, "max, mean");
   if (!["max", "mean", "sum"].includes(options.reduce)) throw bad("score.reduce", options.reduce, "max, mean, sum");
   if (typeof options.valueNorm !== "boolean") throw bad("score.valueNorm", options.valueNorm, "true, false");

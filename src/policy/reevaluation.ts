@@ -20,8 +20,8 @@ export interface Reevaluation {
   readonly rise: number;
   /** The score is the mean over layers and heads (2.2), so what is received is, too. */
   readonly shared: boolean;
-  /** The score is divided by P(d) = (1 + d)^-1/2, d positions before the next token (2.3), so what is received is, too. */
-  readonly distance: boolean;
+  /** The score is divided by P(d) = (1 + d)^-distance, d positions before the next token (2.3), so what is received is, too; 0 for none. */
+  readonly distance: number;
   /** The score is mean attention a query; else what is received is brought to the scale of the head's importances. */
   readonly attention: boolean;
   /** B: positions that are judged by the best of them (2.5). */
@@ -50,7 +50,7 @@ export function resolveReevaluation(spec: NonNullable<PolicySpec["reevaluate"]>,
     decay: within("reevaluate.decay", spec.decay ?? DEFAULTS.decay, 0, 1),
     rise: within("reevaluate.rise", spec.rise ?? DEFAULTS.rise, 1, 1e6),
     shared: history?.shared ?? false,
-    distance: history?.distance ?? false,
+    distance: score.distance,
     attention: history !== undefined && !score.valueNorm,
     block: score.block,
   };

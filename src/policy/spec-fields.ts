@@ -29,6 +29,7 @@ const FIELDS: Fields<PolicySpec> = {
     poolKind: VALUE,
     reduce: VALUE,
     decay: VALUE,
+    distance: VALUE,
     block: VALUE,
     lambda: VALUE,
     gamma: VALUE,

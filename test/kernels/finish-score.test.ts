@@ -96,11 +96,17 @@ describe.each(shapes)("%o", (dims, pairing, chunk) => {
   });
 
   test.each([
-    [512, 8],
-    [7, 5],
-  ])("attention history, %d followers, blocks of %d", (followers, block) =>
-    check({ kind: "attention-history", window: followers, block }, attentionHistory({ queries: rotated, keys }, { followers, block, heads: "all" }, dims)),
-  );
+    [512, 8, undefined],
+    [7, 5, undefined],
+    [512, 8, 0.5],
+    [512, 8, 0],
+    [7, 5, 0.25],
+    [512, 3, 1],
+  ])("attention history, %d followers, blocks of %d, exponent %s", (followers, block, exponent) => {
+    const [given, twin] = exponent === undefined ? [{}, {}] : [{ distance: exponent }, { exponent }];
+    const want = attentionHistory({ queries: rotated, keys }, { followers, block, heads: "all", ...twin }, dims);
+    return check({ kind: "attention-history", window: followers, block, ...given }, want);
+  });
 
   test("defensive", async () => {
     const most = defensive({ queries: last(32), keys }, dims);
@@ -123,7 +129,7 @@ test("AGACC's running average, by hand: even attention, two heads, two layers, t
     tolerances.score,
   );
   const twin = { queries: given.rotated, keys: given.keys };
-  const options = { followers: 2, block: 1, heads: "all", expectedAt: () => 1 } as const;
+  const options = { followers: 2, block: 1, heads: "all", exponent: 0 } as const;
   expectClose(attentionHistory(twin, options, dims, [followerAttention(twin, options, dims)]), average, tolerances.f64);
 });
 
@@ -146,7 +152,7 @@ test("every part at once: exposure, floor, mean pool, distance, blocks and a pla
       floored: true,
       pool: 5,
       poolKind: "mean",
-      distance: true,
+      distance: 0.75,
       block: 6,
       norms: { plane: bench.floats(norms), stride: 1 },
     },
@@ -159,7 +165,7 @@ test("every part at once: exposure, floor, mean pool, distance, blocks and a pla
       each.map((score) => Math.max(score, floor)),
       5,
     );
-    const want = blockMaximum(overDistance(pooled, T, { T }), 6, dims).map((score, t) => (score + 0.25) * norms[g * T + t]!);
+    const want = blockMaximum(overDistance(pooled, T, { T }, 0.75), 6, dims).map((score, t) => (score + 0.25) * norms[g * T + t]!);
     expectClose(got.subarray(g * T + sinks, (g + 1) * T), want.subarray(sinks), tolerances.score);
   }
   bench.dispose();

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { PolicySpec } from "../../src/engine-types";
 import type { Gpu } from "../../src/gpu/device";
 import { type StoredSlot, slotsInPages } from "../reference/page-table";
-import { paid, positionFactor, recentScore, reevaluated } from "../reference/reevaluation";
+import { paid, recentScore, reevaluated } from "../reference/reevaluation";
+import { positionFactor } from "../reference/scorers/attention-history";
 import { CacheBench } from "./cache-bench";
 import { checkPages, checkTokens, slotFormats } from "./cache-checks";
 import { testGpu } from "./gpu";
@@ -28,8 +29,9 @@ test("the formulas by hand", () => {
   );
   expect([first, second].map((mass) => Math.round(1e9 * mass) / 1e9)).toEqual([0.25, 0.75]);
   expect(positionFactor(8)).toBeCloseTo(1 / 3, 12);
+  expect(positionFactor(26, 1 / 3)).toBeCloseTo(1 / 3, 12);
   // Positions 4 and 5 are a block of two; the next token is 12: distances 8 and 7. (.4 / 4) 3 = .3 and (.8 / 4) sqrt 8 = .566.
-  const window = { received: [0, 0, 0, 0, 0.4, 0.8], queries: 4, now: 12, distance: true, block: 2 };
+  const window = { received: [0, 0, 0, 0, 0.4, 0.8], queries: 4, now: 12, distance: 0.5, block: 2 };
   expect(recentScore(4, window)).toBeCloseTo(0.2 * Math.sqrt(8), 12);
   expect(recentScore(4, { ...window, block: 1 })).toBeCloseTo(0.3, 12);
   // .5 * .3 + .5 * .1 = .2: twice what it was, so it is held; then .5 * .1 + .5 * .2 = .15: it fell.
@@ -49,7 +51,10 @@ const RULES: readonly [string, PolicySpec][] = [
     "shared, by distance and block",
     { score: { kind: "attention-history", block: 4 }, reevaluate: { every: 16, window: 8, decay: 0.3 }, precision: { kind: "agacc" } },
   ],
-  ["a window of three periods", { score: { kind: "attention-history" }, reevaluate: { every: 8, window: 24 }, precision: { kind: "evict-only" } }],
+  [
+    "a window of three periods, another exponent of distance",
+    { score: { kind: "attention-history", distance: 0.9 }, reevaluate: { every: 8, window: 24 }, precision: { kind: "evict-only" } },
+  ],
   // A ring in 8 bits would leave room for every slot.
   ["bits by rate and distortion", { score: { kind: "snapkv" }, reevaluate: { every: 16, rise: 1.1 }, precision: { kind: "rate-distortion" }, ringBits: 16 }],
 ];

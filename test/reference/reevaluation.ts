@@ -2,6 +2,7 @@
 
 import { dot } from "./codec";
 import type { Numbers } from "./expected-attention";
+import { positionFactor } from "./scorers/attention-history";
 
 /** 2.2: what one query pays to each key: softmax of q . k / sqrt(D). */
 export function paid(query: Numbers, keys: readonly Numbers[]): number[] {
@@ -12,11 +13,6 @@ export function paid(query: Numbers, keys: readonly Numbers[]): number[] {
   return weights.map((weight) => weight / total);
 }
 
-/** 2.3's P(d), which the document leaves open: what a token d positions back earns by its distance. */
-export function positionFactor(distance: number): number {
-  return 1 / Math.sqrt(1 + distance);
-}
-
 export interface Window {
   /** Sums of attention received, by position, of one head, or of all heads and layers together. */
   readonly received: Numbers;
@@ -24,7 +20,8 @@ export interface Window {
   readonly queries: number;
   /** The next token's position. */
   readonly now: number;
-  readonly distance: boolean;
+  /** Exponent of P(d); 0 for none. */
+  readonly distance: number;
   readonly block: number;
 }
 
@@ -33,7 +30,7 @@ export function recentScore(position: number, { received, queries, now, distance
   const start = position - (position % block);
   const scores = Array.from({ length: block }, (_, n) => start + n)
     .filter((other) => other < received.length && other < now)
-    .map((other) => (received[other] ?? 0) / queries / (distance ? positionFactor(now - other) : 1));
+    .map((other) => (received[other] ?? 0) / queries / positionFactor(now - other, distance));
   return Math.max(...scores);
 }
 

@@ -58,6 +58,7 @@ export const DEFAULTS: Omit<ScoreOptions, "kind"> = {
   poolKind: "mean",
   reduce: "mean",
   decay: 1,
+  distance: 0,
   block: 1,
   lambda: 0.1,
   gamma: 200,

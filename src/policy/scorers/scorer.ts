@@ -30,6 +30,8 @@ export interface ScoreOptions {
   readonly reduce: "mean" | "max" | "sum";
   /** Weight of a query over that of the next one, 0 to 1. */
   readonly decay: number;
+  /** Exponent of P(d) = (1 + d)^-distance, by which attention is divided, d positions before the next token (AGACC 2.3); 0 for none. */
+  readonly distance: number;
   /** Tokens that are judged together, by the best of them. */
   readonly block: number;
   /** Part of importance against redundancy (r-kv). */
@@ -147,8 +149,8 @@ export interface Scorer {
   readonly ringAttention?: "mean" | "max";
   /** Needs RingView.outputGrams. */
   readonly projected?: boolean;
-  /** Importance is mean attention a query, over the heads of all layers (shared) or its own, over what distance earns or not: re-evaluation follows it. */
-  readonly history?: { readonly shared: boolean; readonly distance: boolean };
+  /** Importance is mean attention a query, over the heads of all layers (shared) or its own, over P(d) of ScoreOptions.distance: re-evaluation follows it. */
+  readonly history?: { readonly shared: boolean };
   /** Adds to the view what writes importance of a layer's prompt. */
   prompt(view: PromptView, options: ScoreOptions): void;
   /** What writes importance of a layer's ring, on the scale of the prompt's. */

@@ -7,8 +7,8 @@ import { attentionRow, type Received } from "./attention-received";
 export interface HistoryOptions {
   /** N_q: queries that count, the first so many after the token itself. */
   readonly followers: number;
-  /** P(d) for a token d positions before the next one, decreasing. Default (1 + d)^-1/2, half way (in the exponent) between no correction and uniform attention. */
-  readonly expectedAt?: (distance: number) => number;
+  /** Of P(d), see positionFactor; default .5, half way between no correction and uniform attention. */
+  readonly exponent?: number;
   /** Tokens a block, from position 0 on; 1 is none. */
   readonly block: number;
   /** Heads that are averaged: all of the layer (the document's; one plane for every kv head), or the kv head's own group. */
@@ -27,7 +27,7 @@ export function attentionHistory(
 ): Float64Array {
   const own = followerAttention(given, options, dims);
   const mean = own.map((score, n) => planes.reduce((sum, plane) => sum + (plane[n] ?? Number.NaN), score) / (planes.length + 1));
-  return blockMaximum(overDistance(mean, dims.T, dims, options.expectedAt), options.block, dims);
+  return blockMaximum(overDistance(mean, dims.T, dims, options.exponent), options.block, dims);
 }
 
 /**
@@ -60,15 +60,14 @@ export function decayed(before: Numbers, now: Numbers, alpha: number): Float64Ar
   return Float64Array.from(now, (score, n) => alpha * score + (1 - alpha) * (before[n] ?? Number.NaN));
 }
 
+/** 2.3's P(d), which the document leaves open: what a token d positions before the next one earns by its distance. */
+export function positionFactor(distance: number, exponent = 0.5): number {
+  return (1 + distance) ** -exponent;
+}
+
 /** I / P(now - position), (G, T); `now` is the position of the next token. */
-export function overDistance(
-  scores: Numbers,
-  now: number,
-  { T }: Pick<Dims, "T">,
-  expectedAt: (distance: number) => number = (distance) => 1 / Math.sqrt(1 + distance),
-  positions?: readonly number[],
-): Float64Array {
-  return Float64Array.from(scores, (score, n) => score / expectedAt(now - (positions?.[n % T] ?? n % T)));
+export function overDistance(scores: Numbers, now: number, { T }: Pick<Dims, "T">, exponent?: number, positions?: readonly number[]): Float64Array {
+  return Float64Array.from(scores, (score, n) => score / positionFactor(now - (positions?.[n % T] ?? n % T), exponent));
 }
 
 /** Every token gets its block's greatest, (G, T). Blocks are of positions; sinks neither give nor get. */

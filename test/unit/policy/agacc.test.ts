@@ -2,9 +2,10 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { PolicySpec } from "../../../src/engine-types";
+import type { PolicySpec, ScoreSpec } from "../../../src/engine-types";
 import { resolvePolicy } from "../../../src/policy/policy";
 import { checkWindow } from "../../../src/policy/reevaluation";
+import { SCORERS } from "../../../src/policy/scorers";
 import { agaccLinearBits, agaccTiers, EVICTED, pruningRate } from "../../reference/precision";
 
 /** Bits of an importance under a policy's thresholds, as choose-formats gives them; 0: dropped. */
@@ -144,6 +145,31 @@ test("alpha is re-evaluation's: a prompt's score has no decay, and says where it
   );
   const { decay: _, ...plain } = score;
   expect(resolvePolicy({ score: plain, precision: { kind: "agacc" }, reevaluate: { decay: 0.25 } }).reevaluate?.decay).toBe(0.25);
+});
+
+test("the exponent of P: .5 unless told, 0 to 1, for prompt and re-evaluation alike; no other score has one", () => {
+  const precision = { kind: "agacc" } as const;
+  const exponents = (score: ScoreSpec): (number | undefined)[] => {
+    const policy = resolvePolicy({ score, precision, reevaluate: {} });
+    return [policy.score?.distance, policy.reevaluate?.distance];
+  };
+  expect(exponents({ kind: "attention-history" })).toEqual([0.5, 0.5]);
+  for (const distance of [0, 0.25, 1]) expect(exponents({ kind: "attention-history", distance })).toEqual([distance, distance]);
+  const others = SCORERS.filter(({ name }) => name !== "attention-history");
+  for (const { name } of others) {
+    expect(exponents({ kind: name })).toEqual([0, 0]);
+    for (const distance of [0, 0.5])
+      expect(() => resolvePolicy({ score: { kind: name, distance }, precision })).toThrowError(
+        expect.objectContaining({
+          code: "BAD_OPTION",
+          details: expect.objectContaining({ field: "score.distance", expected: expect.stringMatching(/attention-history/) }),
+        }),
+      );
+  }
+  for (const distance of [-0.1, 1.1, Number.NaN])
+    expect(() => resolvePolicy({ score: { kind: "attention-history", distance }, precision })).toThrowError(
+      expect.objectContaining({ code: "BAD_OPTION", details: expect.objectContaining({ field: "score.distance" }) }),
+    );
 });
 
 test("a window longer than the request: refused", () => {

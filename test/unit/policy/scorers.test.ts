@@ -174,18 +174,17 @@ describe("attention-history (AGACC)", () => {
 
   test("decay, distance and blocks", () => {
     expect([...decayed([1, 2], [3, 4], 0.25)]).toEqual([1.5, 2.5]);
-    // uniform attention is no merit: 1 / distance, divided by the same, is flat
-    expectClose(
-      overDistance([1 / 4, 1 / 3, 1 / 2, 1], 4, { T: 4 }, (d) => 1 / d),
-      [1, 1, 1, 1],
-      tolerances.f64,
-    );
+    // uniform attention is no merit: 1 / (1 + d), divided by the same, is flat; by its root, the root is left
+    const even = [1 / 5, 1 / 4, 1 / 3, 1 / 2];
+    expectClose(overDistance(even, 4, { T: 4 }, 1), [1, 1, 1, 1], tolerances.f64);
+    expectClose(overDistance(even, 4, { T: 4 }), even.map(Math.sqrt), tolerances.f64);
+    expectClose(overDistance(even, 4, { T: 4 }, 0), even, tolerances.f64);
     expect([...blockMaximum([9, 1, 5, 2, 7, 3], 2, { T: 6, sinks: 1 })]).toEqual([0, 1, 5, 5, 7, 7]);
     expect([...blockMaximum([9, 1, 5, 2, 7, 3], 4, { T: 6, sinks: 1 })]).toEqual([0, 5, 5, 5, 7, 7]);
   });
 
   test("other layers' planes join by their mean", () => {
-    const options = { followers: 4, block: 1, heads: "all", expectedAt: () => 1 } as const;
+    const options = { followers: 4, block: 1, heads: "all", exponent: 0 } as const;
     const own = followerAttention(all, options, dims);
     const plane = own.map((_, n) => (n % T < 2 ? 0 : n));
     expectClose(
