@@ -2,7 +2,7 @@
 // heads of the layer and the layers so far; over P(d) = (1 + d)^-distance, what its distance to the next token earns by itself; the best of each block of
 // `block` positions. Alpha, by which 2.3 follows what comes later, is re-evaluation's (policy/reevaluation.ts). The document leaves P, the window and the
 // block open; an exponent of .5 lies half way between no correction and that of even attention. Pages store an importance of up to 16, which an exponent
-// of 1 passes in long prompts (the tiny model: .75 for none of 2,048 tokens, 1 for 2 to 7 % of them): no more than 1 is allowed.
+// of 1 passes in long prompts (the tiny model: .75 for none of 2,048 tokens, 1 for up to 7 % of a layer): no more than 1 is allowed.
 
 import { finishScore } from "../../kernels/finish-score";
 import { layerAverage } from "../../kernels/layer-average";
