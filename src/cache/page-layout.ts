@@ -183,6 +183,9 @@ export function pagesPerLayer(
   );
 }
 
+/** Remainders this close are equal, and the lower layer is first: rounding must not decide between layers of the same share. */
+const TIE = 1e-6;
+
 /** Largest-remainder division of pages by shares, at least `least` each; a layer's ring counts towards its share. */
 function divide(total: number, shares: readonly number[], ringBytes: number, pageBytes: number, least: number): number[] {
   const all = total * pageBytes + ringBytes * shares.length;
@@ -190,9 +193,11 @@ function divide(total: number, shares: readonly number[], ringBytes: number, pag
   const spare = total - least * shares.length;
   const above = wanted.map((pages) => pages - least);
   const sum = above.reduce((a, b) => a + b, 0) || 1;
-  const pages = above.map((want) => least + Math.floor((want / sum) * spare));
+  const exact = above.map((want) => (want / sum) * spare);
+  const pages = exact.map((want) => least + Math.floor(want + TIE));
   const rest = total - pages.reduce((a, b) => a + b, 0);
-  const order = above.map((want, layer) => ({ layer, part: ((want / sum) * spare) % 1 })).sort((a, b) => b.part - a.part || a.layer - b.layer);
+  const remainder = (want: number): number => Math.round((want - Math.floor(want + TIE)) / TIE);
+  const order = exact.map((want, layer) => ({ layer, part: remainder(want) })).sort((a, b) => b.part - a.part || a.layer - b.layer);
   for (const { layer } of order.slice(0, rest)) pages[layer] = (pages[layer] ?? 0) + 1;
   return pages;
 }

@@ -233,10 +233,10 @@ export function tableBudget(parts: readonly number[], { total, ring, least }: Ta
   ).map((pages) => pages + least);
 }
 
-/** Whole numbers near `exact` that sum to `total`: floors, then one more for the largest remainders (ties to the lower index). */
+/** Whole numbers near `exact` that sum to `total`: floors, then one more for the largest remainders (ties, to a millionth, to the lower index). */
 export function wholeParts(exact: readonly number[], total: number): number[] {
-  const parts = exact.map((part) => Math.floor(part + 1e-9));
-  const order = exact.map((part, n) => ({ n, rest: part - parts[n]! })).sort((a, b) => b.rest - a.rest || a.n - b.n);
+  const parts = exact.map((part) => Math.floor(part + 1e-6));
+  const order = exact.map((part, n) => ({ n, rest: Math.round(1e6 * (part - parts[n]!)) })).sort((a, b) => b.rest - a.rest || a.n - b.n);
   const missing = total - parts.reduce((all, part) => all + part, 0);
   for (const { n } of order.slice(0, missing)) parts[n]! += 1;
   return parts;
