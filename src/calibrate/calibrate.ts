@@ -8,6 +8,7 @@ import type { Transformer } from "../model/transformer";
 import type { Calibration } from "../policy/calibration";
 import { resolvePolicy } from "../policy/policy";
 import { Replay } from "./replay";
+import type { CostRule } from "./shares";
 import { type HeadDims, headStatistics, type QueryMoments, queryMoments } from "./statistics";
 import { Study, type StudyLayer } from "./study";
 import { survey } from "./survey";
@@ -41,11 +42,11 @@ export async function calibrate(runtime: Runtime, options: CalibrateOptions): Pr
   const { transformer } = runtime;
   const { config, gpu } = transformer;
   const { signal, onProgress } = options;
-  const rule = resolvePolicy("rate-distortion");
+  const rules = (ratio: number): CostRule => resolvePolicy("rate-distortion", undefined, ratio);
   const ids = calibrationIds(runtime);
-  const dims: HeadDims = { heads: config.heads, kvHeads: config.kvHeads, headSize: config.headSize, sinks: rule.sinks };
+  const dims: HeadDims = { heads: config.heads, kvHeads: config.kvHeads, headSize: config.headSize, sinks: rules(1).sinks };
   const layers = await readText(transformer, ids.document, dims, options);
-  const study = new Study(layers, rule, dims, {
+  const study = new Study(layers, rules, dims, {
     ...(options.say && { say: options.say }),
     onProgress: (stage, done, total) => onProgress?.({ stage, done, total }),
   });

@@ -28,6 +28,9 @@ export const FLOOR_BOUND = 0.02;
 /** What a key floor may be, by rising bits of keys. The last is the cache's own precision. */
 const FLOORS: readonly FormatName[] = ["k8v4", "k16v16"];
 
+/** Part of a KL by which one continuation does not tell shares apart. */
+const TOLD_APART = 0.05;
+
 /** Ratios of the 16-bit cache that shares are found at. */
 const RATIOS = [0.0625, 0.125, 0.25] as const;
 
@@ -47,15 +50,18 @@ interface Weighing {
 }
 
 export class Study {
+  readonly #rule: CostRule;
   #offer: Offer;
   #costs: readonly LayerCosts[];
 
+  /** @param rules the rule at a ratio of the 16-bit cache: a small one has fewer sinks and a shorter ring to pay for */
   constructor(
     private readonly layers: readonly StudyLayer[],
-    private readonly rule: CostRule,
+    private readonly rules: (ratio: number) => CostRule,
     private readonly dims: HeadDims,
     private readonly options: StudyOptions = {},
   ) {
+    this.#rule = rules(1);
     this.#offer = offerOf(dims.headSize, () => true);
     this.#costs = this.#costsOf();
   }
@@ -87,9 +93,9 @@ export class Study {
     const offer = offerOf(this.dims.headSize, ({ name }) => name === "k2v2");
     const measured: number[] = [];
     for (const [index, layer] of this.layers.entries()) {
-      const costs = costsOf(layer, offer, this.rule, this.dims);
+      const costs = costsOf(layer, offer, this.#rule, this.dims);
       const choice = uniformChoice(costs, offer, formatByName("k2v2"));
-      const rows = rowsUnder(layer, choice, offer, this.rule, this.dims);
+      const rows = rowsUnder(layer, choice, offer, this.#rule, this.dims);
       const kl = await replay.divergence((at) => (at === index ? rows : undefined), index);
       measured.push(kl / (costUnder(costs, choice, offer) || 1));
       this.options.onProgress?.("sensitivity", index + 1, this.layers.length);
@@ -98,18 +104,20 @@ export class Study {
     return measured.map((value) => Math.max(value, 1e-3 * middle)); // a layer that showed nothing is not free
   }
 
-  /** How to weigh layers: by residual power, by sensitivity, by both, not at all. */
+  /** How to weigh layers: by residual power, by sensitivity, by both, not at all. Sensitivity is one text's, so a part of it may tell more than all. */
   weighings(sensitivity: readonly number[]): Weighing[] {
-    const residual = this.layers.map(({ residualPower }) => 1 / (residualPower || 1));
+    const between = (part: number): number[] =>
+      this.layers.map(({ residualPower }, layer) => (1 / (residualPower || 1)) ** (1 - part) * (sensitivity[layer] ?? 1) ** part);
     return [
-      { name: "geometric mean", weights: residual.map((value, layer) => Math.sqrt(value * (sensitivity[layer] ?? 1))) },
-      { name: "sensitivity", weights: sensitivity },
-      { name: "1 / residual power", weights: residual },
+      { name: "1 / residual power", weights: between(0) },
+      { name: "a quarter of the way to sensitivity", weights: between(1 / 4) },
+      { name: "geometric mean", weights: between(1 / 2) },
+      { name: "sensitivity", weights: between(1) },
       { name: "equal" },
     ];
   }
 
-  /** By ratio, the shares under which the continuation moves least. */
+  /** By ratio, the shares under which the continuation moves least; of those that it does not tell apart the ones that lean least on sensitivity. */
   async bestShares(replay: Pick<Replay, "divergence">, sensitivity: readonly number[]): Promise<Calibration["shares"]> {
     const weighings = this.weighings(sensitivity);
     const rows: { ratio: number; shares: number[] }[] = [];
@@ -120,9 +128,10 @@ export class Study {
         tried.push({ name: weighing.name, shares, kl: await replay.divergence((layer) => this.#under(layer, ratio, shares)) });
         this.options.onProgress?.("shares", RATIOS.indexOf(ratio) * weighings.length + tried.length, RATIOS.length * weighings.length);
       }
-      const best = tried.reduce((a, b) => (b.kl < a.kl ? b : a));
-      rows.push({ ratio, shares: best.shares });
-      this.options.say?.(`shares at ${100 * ratio} %: ${best.name}; KL ${tried.map(({ name, kl }) => `${name} ${kl.toPrecision(3)}`).join(", ")}`);
+      const bound = (1 + TOLD_APART) * Math.min(...tried.map(({ kl }) => kl));
+      const chosen = tried.reduceRight((later, next) => (next.kl <= bound ? next : later)); // the first within the bound
+      rows.push({ ratio, shares: chosen.shares });
+      this.options.say?.(`shares at ${100 * ratio} %: ${chosen.name}; KL ${tried.map(({ name, kl }) => `${name} ${kl.toPrecision(3)}`).join(", ")}`);
     }
     return rows;
   }
@@ -136,7 +145,7 @@ export class Study {
   shares(ratio: number, { weights }: Weighing): number[] {
     const { length } = this.layers;
     if (!weights) return Array<number>(length).fill(1 / length);
-    return optimalShares(this.#costs, weights, this.#offer, { rule: this.rule, dims: this.dims, tokens: this.#tokens, ratio });
+    return optimalShares(this.#costs, weights, this.#offer, { rule: this.rules(ratio), dims: this.dims, tokens: this.#tokens, ratio });
   }
 
   get #tokens(): number {
@@ -144,7 +153,7 @@ export class Study {
   }
 
   #costsOf(): LayerCosts[] {
-    return this.layers.map((layer) => costsOf(layer, this.#offer, this.rule, this.dims));
+    return this.layers.map((layer) => costsOf(layer, this.#offer, this.#rule, this.dims));
   }
 
   /** A layer's rows with its share of a budget. */
@@ -153,8 +162,8 @@ export class Study {
     if (!layer || !costs) return undefined;
     const { kvHeads, headSize } = this.dims;
     const total = ratio * this.#tokens * fullBytesPerToken({ layers: this.layers.length, kvHeads, headSize });
-    const choice = chooseWithin(costs, total * (shares[index] ?? 0) - exactBytes(this.rule, this.dims), this.#offer);
-    return rowsUnder(layer, choice, this.#offer, this.rule, this.dims);
+    const choice = chooseWithin(costs, total * (shares[index] ?? 0) - exactBytes(this.rules(ratio), this.dims), this.#offer);
+    return rowsUnder(layer, choice, this.#offer, this.#rule, this.dims);
   }
 
   /** Mean KL with the keys of every judged slot of every layer in one format, values as they were. */
@@ -163,7 +172,7 @@ export class Study {
     return replay.divergence((index) => {
       const layer = this.layers[index];
       const slots = this.#costs[index]?.slots ?? 0;
-      return layer && { ...rowsUnder(layer, uniformChoice({ slots }, offer, format), offer, this.rule, this.dims), values: layer.values };
+      return layer && { ...rowsUnder(layer, uniformChoice({ slots }, offer, format), offer, this.#rule, this.dims), values: layer.values };
     });
   }
 }

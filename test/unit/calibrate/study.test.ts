@@ -57,7 +57,7 @@ function relativeError(exact: Uint16Array, coded: Uint16Array): number {
 /** The floor found, what was said, and a study that knows it. */
 async function floorAt(gain: number) {
   const said: string[] = [];
-  const study = new Study(layers, rule, dims, { say: (line) => said.push(line) });
+  const study = new Study(layers, () => rule, dims, { say: (line) => said.push(line) });
   return { floor: await study.findFloor(new MadeUpReplay(gain)), said: said.join("\n"), study };
 }
 
@@ -114,5 +114,42 @@ describe("shares are tried", () => {
 
   test("with keys of 16 bits, or none, above a floor of 16", async () => {
     expect(await worstKey(3000)).toEqual({ error: 0, dropped: true });
+  });
+
+  test.each([
+    ["moves the continuation least", [0.012, 0.0093, 0.008, 0.015, 0.015], "geometric mean"],
+    ["leans less on sensitivity, within a twentieth", [0.012, 0.0093, 0.0092, 0.015, 0.015], "a quarter of the way to sensitivity"],
+    ["is by residual power alone, where nothing else is better", [0.012, 0.0118, 0.0119, 0.015, 0.015], "1 / residual power"],
+    ["is none at all, where every other one hurts", [0.2, 0.2, 0.2, 0.2, 0.1], "equal"],
+  ])("and the one taken %s", async (_, divergences, name) => {
+    const { study } = await floorAt(1);
+    let asked = 0;
+    const shares = await study.bestShares({ divergence: async () => divergences[asked++ % divergences.length]! }, [1, 2, 3]);
+    expect(shares.map(({ ratio }) => ratio)).toEqual([0.0625, 0.125, 0.25]);
+    for (const { ratio, shares: parts } of shares)
+      expect(parts).toEqual(study.shares(ratio, study.weighings([1, 2, 3]).find((weighing) => weighing.name === name)!));
+  });
+
+  test("by weights between what the residual stream and sensitivity say", () => {
+    const study = new Study(
+      layers.map((one) => ({ ...one, residualPower: 4 })),
+      () => rule,
+      dims,
+    );
+    const weights = study.weighings([1, 16, 81]).map(({ weights: each }) => each);
+    for (const [weighing, expected] of [
+      [0.25, 0.25, 0.25],
+      [4 ** -0.75, 2 * 4 ** -0.75, 3 * 4 ** -0.75],
+      [0.5, 2, 4.5],
+      [1, 16, 81],
+    ].entries())
+      for (const [layer, weight] of expected.entries()) expect(weights[weighing]![layer]).toBeCloseTo(weight, 12);
+    expect(weights[4]).toBeUndefined();
+  });
+
+  test("with the rings and sinks that a cache of that ratio has", () => {
+    const of = (ring: number): number[] =>
+      new Study(layers, (ratio) => ({ ...rule, ring: ratio < 0.5 ? ring : rule.ring }), dims).shares(0.25, { name: "", weights: [1, 4, 16] });
+    expect(Math.max(...of(4))).toBeGreaterThan(Math.max(...of(8))); // what all layers have alike is a smaller part
   });
 });

@@ -3,7 +3,6 @@
 import { describe, expect, test } from "vitest";
 import { isFloor } from "../../../src/cache/formats";
 import type { FormatName, PolicySpec, PresetName } from "../../../src/engine-types";
-import type { ModelConfig } from "../../../src/model/model-config";
 import type { Calibration } from "../../../src/policy/calibration";
 import { layerShares } from "../../../src/policy/layer-shares";
 import { budgetBytes, needsBudget, resolvePolicy } from "../../../src/policy/policy";
@@ -194,23 +193,28 @@ describe("a budget", () => {
 });
 
 describe("layer shares", () => {
-  const smol = { architecture: "llama", layers: 30, kvHeads: 3, headSize: 64, vocab: 49152 } as ModelConfig;
+  const smol = { layers: 4 };
+  const calibration = {
+    shares: [
+      { ratio: 0.0625, shares: [0.7, 0.1, 0.1, 0.1] },
+      { ratio: 0.25, shares: [40, 20, 20, 20] }, // of any sum
+    ],
+  };
 
   test.each([0.01, 0.0625, 0.1, 0.125, 0.2, 0.25, 0.5, 1])("sum to 1 and are all positive at a ratio of %d", (ratio) => {
-    const shares = layerShares(smol, ratio);
-    expect(shares.length).toBe(30);
+    const shares = layerShares(smol, ratio, calibration);
+    expect(shares.length).toBe(4);
     expect(shares.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 10);
     expect(Math.min(...shares)).toBeGreaterThan(0);
   });
 
-  test("move from the table towards equal as the ratio grows", () => {
-    const spread = [0.125, 0.25, 0.5, 1].map((ratio) => Math.max(...layerShares(smol, ratio)));
-    expect(spread).toEqual([...spread].sort((a, b) => b - a));
-    expect(spread.at(-1)).toBeCloseTo(1 / 30, 10);
+  test("are those measured, half way between them at the ratios' geometric mean, and go towards equal above", () => {
+    const firsts = [0.01, 0.0625, 0.125, 0.25, 0.5, 1].map((ratio) => layerShares(smol, ratio, calibration)[0]!);
+    for (const [index, expected] of [0.7, 0.7, 0.55, 0.4, 0.325, 0.25].entries()) expect(firsts[index]).toBeCloseTo(expected, 12);
   });
 
-  test("are equal for a model without a table", () => {
-    expect(layerShares({ ...smol, layers: 4 }, 0.25)).toEqual([0.25, 0.25, 0.25, 0.25]);
+  test("are equal for a model that was not calibrated", () => {
+    expect(layerShares(smol, 0.25)).toEqual([0.25, 0.25, 0.25, 0.25]);
   });
 });
 
