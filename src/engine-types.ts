@@ -91,7 +91,10 @@ export interface PolicySpec {
     readonly quantizer?: "range" | "deviation";
     /** quantizer "deviation": standard deviations that its outermost codes lie from the mean, .5 to 16, default 3 (s of AGACC 2.4.1). */
     readonly deviations?: number;
-    /** rate-distortion: damage of a logit's error that saturates, the power of importance, what recent tokens weigh together beside it, and the tokens over which that is halved. */
+    /**
+     * rate-distortion: damage of a logit's error that saturates, the power of importance, what recent tokens weigh together beside it (default .25; after a score that
+     * replays the prompt 1, and .5 below a tenth of the bytes; 0 with the schedule "prefill"), and the tokens over which that is halved.
+     */
     readonly kappa?: number;
     readonly power?: number;
     readonly recency?: number;

@@ -61,9 +61,10 @@ export interface Policy {
 
 /**
  * What the last hundred tokens or so weigh together, whatever they are, beside a score that sums to 1 over a head; and the tokens over which it is
- * halved. No score of the prompt can see it, as it moves on with every token.
+ * halved. No score of the prompt can see it, as it moves on with every token. After a replay, which says what of the prompt is looked up again, it is
+ * as much as all of that, and half as much where bytes are few.
  */
-const RECENCY = { recency: 0.25, span: 32 } as const;
+const RECENCY = { usual: 0.25, replayed: 1, replayedSmall: 0.5, span: 32 } as const;
 
 /** AGACC's s, which the document leaves open: what lies further from the mean is cut off; of a Gaussian, one channel in 370. */
 const DEVIATIONS = 3;
@@ -105,7 +106,7 @@ export function resolvePolicy(policy: PresetName | PolicySpec = "full", calibrat
   const score = resolveScore(spec, mode, sinks);
   const schedule = resolveSchedule(spec.schedule);
   // Where tokens that come later are never judged, none of those that are will have been recent for long.
-  const recency = schedule.kind === "prefill" ? 0 : RECENCY.recency;
+  const recency = schedule.kind === "prefill" ? 0 : RECENCY[score && scorerByName(score.kind).replay ? (isSmall ? "replayedSmall" : "replayed") : "usual"];
   const budget = resolveBudget(spec.budget, mode);
   const markers = resolveMarkers(spec, mode);
   return {

@@ -28,8 +28,7 @@ export const PRESETS = {
     title: "Lacuna, thorough",
     sentence: "The same after reading the prompt twice: what is looked up to repeat it counts too.",
     source: "Lacuna with KVzip's replay",
-    // A replay says what of the prompt is looked up again, and less than diversity of what comes after it: recent tokens weigh as much as all others.
-    spec: { score: { kind: "ensemble-replay" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion", recency: 1 } },
+    spec: { score: { kind: "ensemble-replay" }, budget: { kind: "shares" }, precision: { kind: "rate-distortion" } },
   },
   auto: {
     title: "Automatic",

@@ -37,7 +37,6 @@ export function promptAlone(transformer: Transformer, { policy, ratio = 1 }: Can
   const preset: PolicySpec = PRESETS[policy].spec;
   const spec: PolicySpec = {
     ...preset,
-    precision: { ...preset.precision, ...(preset.precision.recency !== undefined && { recency: 0 }) }, // no token that is judged stays recent
     schedule: { kind: "prefill" },
     budget: { kind: "table", table: layerShares(config, ratio, codec?.calibration) }, // those of the ratio at which the prompt is compressed
     ...(ratio < RING.below && { ring: RING.small, sinks: SINKS.small }), // as by itself

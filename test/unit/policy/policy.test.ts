@@ -218,6 +218,17 @@ describe("layer shares", () => {
   });
 });
 
+test("recent tokens weigh a quarter of the others; after a replay as much, and half as much of few bytes, unless the caller says", () => {
+  const recency = (policy: PresetName | PolicySpec, ratio: number): number => resolvePolicy(policy, undefined, ratio).recency;
+  expect([0.25, 0.125, 0.0625].map((ratio) => recency("lacuna", ratio))).toEqual([0.25, 0.25, 0.25]);
+  expect([0.25, 0.125, 0.0625].map((ratio) => recency("lacuna-thorough", ratio))).toEqual([1, 1, 0.5]);
+  const replayed = { score: { kind: "kvzip" }, precision: { kind: "rate-distortion" } } as const;
+  expect(recency(replayed, 0.125)).toBe(1);
+  expect(recency({ ...replayed, precision: { ...replayed.precision, recency: 0.1 } }, 0.0625)).toBe(0.1);
+  expect(recency({ ...replayed, schedule: { kind: "prefill" } }, 0.125)).toBe(0);
+  expect(recency("kvzip", 0.125)).toBe(0);
+});
+
 test("a small budget halves the ring of rate-distortion, unless the caller set it", () => {
   expect(resolvePolicy("lacuna", undefined, 0.125)).toMatchObject({ ring: 16, sinks: 4, score: { sinks: 4 } });
   expect(resolvePolicy("lacuna", undefined, 0.0625)).toMatchObject({ ring: 8, sinks: 2, score: { sinks: 2 } });
